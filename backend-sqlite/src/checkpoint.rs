@@ -12,9 +12,9 @@ use sidecar::driver::DriverHealth;
 use crate::connection;
 use crate::error::{Error, describe};
 use crate::files::OpenFiles;
+use crate::options::OnFatal;
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::writer::OnFatal;
 
 /// New pages in the log that trigger a checkpoint: 6 MiB.
 const WORTH_PAGES: i32 = 1536;

@@ -31,7 +31,7 @@ use crate::verify::Verifier;
 use crate::write::VALUE_BYTES;
 use crate::writer::Writer;
 
-pub use crate::writer::OnFatal;
+pub use crate::options::OnFatal;
 
 /// A store in one SQLite file, used by one process at a time.
 #[derive(Debug)]

@@ -1,7 +1,11 @@
 //! Options of opening a store.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
+
+/// Called with one line when the process must exit because the state on disk is unknown.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Options of [`crate::SqliteDriver::open`].
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use crate::compact;
 use crate::error::Error;
 use crate::files::OpenFiles;
 use crate::import::{self, Filled};
+use crate::options::OnFatal;
 use crate::shared::Shared;
 use crate::space::Space;
 use crate::transaction;
@@ -41,9 +42,6 @@ const VACUUM_PAGES: u32 = 200;
 /// Pages returned at once when the disk is full. Each is copied first, which takes space in the
 /// log.
 const RECLAIM_PAGES: u32 = 256;
-
-/// Called with one line when the process must exit because the state on disk is unknown.
-pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 

@@ -10,11 +10,12 @@ mod fake;
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod server;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::server::TestServer;
 

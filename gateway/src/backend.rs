@@ -11,27 +11,32 @@
 //! What was once seen is never unseen: an answer of a lower epoch, or of a lower revision than was
 //! known when the question was asked, is refused ([`Reason::WentBack`]).
 
+mod key;
+mod record;
+
 mod error;
 mod link;
-mod record;
 mod requests;
 mod seen;
 
+mod calls;
 mod check;
-mod client;
+
 mod list;
 mod stream;
 
 mod current;
 mod writer;
 
+mod client;
+
 pub use backend_client::{Endpoint, Error as EndpointError, Tls};
+pub use calls::Description;
 pub(crate) use client::IdentityWatch;
-pub use client::{Backend, BackendTasks, Description};
+pub use client::{Backend, BackendTasks};
 pub use error::{Error, Outcome, Reason};
+pub use key::{ObjectKey, ResourceId};
 pub(crate) use list::LoadBudget;
-pub use record::{
-    Action, Cause, Change, ChangeKind, Header, Index, Name, Op, Origin, Record, Verdict,
-};
+pub use record::{Action, Cause, Change, Header, Index, Origin, Record, Verdict, WriteOp};
 pub(crate) use stream::SILENCE_TIMEOUT;
 pub use stream::{Batch, ChangeStream};

@@ -14,7 +14,6 @@ mod negotiated;
 mod columns;
 mod partial;
 mod row;
-mod scale;
 
 mod compress;
 mod source;
@@ -22,10 +21,9 @@ mod source;
 mod document;
 mod list;
 
-mod frame;
+mod watch;
 
 pub(crate) use document::{error, object, scale, status};
-pub(crate) use frame::Frames;
 pub(crate) use list::{Objects, Page, list};
 pub(crate) use negotiated::Negotiated;
-pub(crate) use scale::ScaleView;
+pub(crate) use watch::{Bookmarks, Source as WatchSource, watch};

@@ -29,6 +29,8 @@ pub mod status;
 
 pub mod patch;
 
+mod scale;
+
 mod codec;
 mod strategy;
 

@@ -20,7 +20,7 @@ pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use patch::{Body, Patch};
 pub(crate) use replace::Replace;
-pub(crate) use scale::{PatchScale, ReplaceScale, ScaleObject};
+pub(crate) use scale::{PatchScale, ReplaceScale};
 
 use std::sync::Arc;
 
@@ -221,7 +221,7 @@ impl Written {
 
     /// The object of these bytes at a revision.
     fn under(bytes: &Bytes, revision: Revision) -> Result<Self, ApiError> {
-        let bytes = set_resource_version(bytes, revision.get());
+        let bytes = set_resource_version(bytes, revision);
         let bytes = bytes.ok_or_else(|| ApiError::internal("an object without metadata"))?;
         Ok(Self {
             bytes: bytes.into(),

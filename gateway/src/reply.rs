@@ -2,6 +2,7 @@
 
 mod document;
 mod line;
+mod status;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 pub use document::Document;
 pub use line::Line;
+pub use status::{Layout, status, write_status};
 
 /// `application/json`.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -2,7 +2,7 @@
 //!
 //! A [`Catalog`] is built from manifests of `apiextensions.k8s.io/v1` and replaced as a whole when
 //! they change. It resolves the resource of a path ([`Catalog::served`]), decodes stored values
-//! ([`crate::store::Codec`]), and lists everything served (for discovery).
+//! ([`crate::store::Decoder`]), and lists everything served (for discovery).
 
 mod load;
 

@@ -21,7 +21,7 @@ impl From<StoreError> for ApiError {
             )),
             StoreError::FutureRevision {
                 requested, current, ..
-            } => Self::too_large_resource_version(requested, current, 1),
+            } => Self::too_large_resource_version(requested.get(), current.get(), 1),
             StoreError::EpochChanged => Self::expired("The resourceVersion is too old."),
             StoreError::Unavailable { retry_after, .. } => {
                 retry(Reason::ServiceUnavailable, text, retry_after)

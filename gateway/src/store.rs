@@ -5,14 +5,16 @@
 //! consistent read asks the backend for its current revision (all readers that wait share one
 //! call) and then waits until the cache has it.
 //!
-//! The store knows nothing of schemas: a [`Codec`] turns stored bytes into an [`Head`].
+//! The store knows nothing of schemas: a [`Decoder`] turns stored bytes into a [`Head`].
 
-mod key;
 mod object;
+mod slot;
 
-mod codec;
+mod decoder;
 mod error;
 mod load;
+
+mod inner;
 
 mod request;
 
@@ -24,17 +26,17 @@ mod write;
 mod phase;
 mod sync;
 
-pub use codec::{Codec, DecodeError, Decoded, Head};
+pub use crate::backend::{Action, Cause, Index, ObjectKey, Origin, ResourceId, WriteOp};
+pub use decoder::{DecodeError, Decoded, Decoder, Head};
 pub use error::StoreError;
-pub use key::{ObjectKey, ResourceId};
+pub use inner::StoreConfig;
 pub use listing::{Listing, ListingIter};
-pub use object::{Labels, Renderings, Stored, set_resource_version};
+pub use object::{EncodedCache, Labels, Stored, set_resource_version};
 pub use phase::Phase;
 pub use request::{Freshness, ListAt, ListRequest, Scope, WatchRequest, WatchStart};
 pub use sync::StoreTask;
 pub use watch::{Equality, EventKind, Everything, Filter, WatchItem, Watcher};
 pub use watch_cache::{Limits, Usage};
-pub use write::{Action, Cause, Index, Origin, WriteOp, WriteOutcome};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,10 +45,15 @@ use arc_swap::ArcSwapOption;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
-use crate::backend::{Backend, Endpoint};
-use crate::compute::{Pool, Walks};
+use crate::backend::{Backend, Endpoint, Verdict};
+use crate::compute::Pool;
+use crate::store::inner::Inner;
 use crate::store::load::Loader;
+use crate::store::slot::Slot;
 use crate::store::sync::Reload;
+
+/// Outcome of a change.
+pub type WriteOutcome = Verdict<Arc<Stored>>;
 
 /// Handle to the stored objects; cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,43 +63,13 @@ pub struct Store {
     compute: Pool,
 }
 
-/// Objects that are loaded may be this many times as large as the caches are to be: the caches grow
-/// with what is written, and a server must start on what it wrote. A driver that lists without end
-/// is cut there.
-const LOAD_FACTOR: u64 = 4;
-
-/// How much is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct StoreConfig {
-    /// Memory for history and for all.
-    pub limits: Limits,
-    /// Changes of the past that are read at the start, so that watches from before can be resumed.
-    pub replay: u64,
-}
-
-/// One set of caches: dropped as a whole when the backend changed its epoch.
-type Generation = watch_cache::Group<ResourceId, Stored>;
-
-#[derive(Debug)]
-struct Inner {
-    backend: Backend,
-    loader: Arc<Loader>,
-    config: StoreConfig,
-    walks: Walks,
-    /// `None` until loaded.
-    generation: ArcSwapOption<Generation>,
-    phase: signal::Sender<Phase>,
-    /// Largest value that the driver takes; 0 if it did not say.
-    value_bytes: AtomicU64,
-}
-
 impl Store {
     /// A store that is served as soon as its task runs and has loaded it; large objects are read and
     /// changed on `compute`.
     #[must_use]
     pub fn new(
         endpoint: &Endpoint,
-        codec: Arc<dyn Codec>,
+        decoder: Arc<dyn Decoder>,
         config: StoreConfig,
         compute: Pool,
     ) -> (Self, StoreTask) {
@@ -100,11 +77,11 @@ impl Store {
         let (reloads, receiver) = mpsc::channel(1);
         let inner = Arc::new(Inner {
             backend,
-            loader: Arc::new(Loader::new(codec)),
+            loader: Arc::new(Loader::new(decoder)),
             config,
             walks: compute.walks().clone(),
             generation: ArcSwapOption::empty(),
-            phase: signal::Sender::new(Phase::Initializing { trouble: None }),
+            phase: signal::Sender::new(Phase::Initializing { last_error: None }),
             value_bytes: AtomicU64::new(0),
         });
         let task = StoreTask {
@@ -135,10 +112,7 @@ impl Store {
     ) -> Result<Option<Arc<Stored>>, StoreError> {
         let generation = self.inner.fresh(freshness).await?;
         let found = read::cache(&generation, resource)?.get(key.as_str());
-        match found.as_ref().and_then(|it| it.trouble()) {
-            None => Ok(found),
-            Some(trouble) => Err(trouble),
-        }
+        found.map(Slot::into_object).transpose()
     }
 
     /// A snapshot of the objects in a scope.
@@ -174,16 +148,15 @@ impl Store {
     /// every other error means that nothing was stored.
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
         self.inner.now()?;
-        let resource = op.resource.clone();
         let compute = self.compute.of(&op.origin.user);
         let found = self.inner.cached_bytes(&op);
         let verdict = self
             .inner
             .backend
-            .write(op.into_backend(found))
+            .write(op, found)
             .await
             .map_err(StoreError::write)?;
-        WriteOutcome::load(&compute, verdict, resource, &self.inner.loader).await
+        write::outcome(&compute, verdict, &self.inner.loader).await
     }
 
     /// Where the work on large objects is done.
@@ -199,13 +172,13 @@ impl Store {
     /// [`StoreError::Unavailable`] if the store is stopped or had to reload all objects.
     pub async fn reload(
         &self,
-        codec: Arc<dyn Codec>,
+        decoder: Arc<dyn Decoder>,
         changed: Vec<ResourceId>,
     ) -> Result<(), StoreError> {
         let (done, reloaded) = oneshot::channel();
         let stopped = || StoreError::unavailable("resources are being loaded again".to_owned());
         let reload = Reload {
-            codec,
+            decoder,
             changed,
             done,
         };
@@ -239,34 +212,5 @@ impl Store {
     #[must_use]
     pub fn value_limit(&self) -> Option<u64> {
         Some(self.inner.value_bytes.load(Ordering::Relaxed)).filter(|limit| *limit > 0)
-    }
-}
-
-impl Inner {
-    /// How large the object is that an operation changes, as far as it is known.
-    fn cached_bytes(&self, op: &WriteOp) -> usize {
-        let generation = self.generation.load();
-        let cache = generation.as_ref().and_then(|it| it.get(&op.resource));
-        let cached = cache.and_then(|cache| cache.get(op.key.as_str()));
-        cached.map_or(0, |object| object.bytes().len())
-    }
-}
-
-impl StoreConfig {
-    /// Most bytes of the objects that are loaded at once.
-    fn load_bytes(&self) -> u64 {
-        (self.limits.total as u64).saturating_mul(LOAD_FACTOR)
-    }
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self {
-            limits: Limits {
-                history: 32 << 20,
-                total: 1 << 30,
-            },
-            replay: 10_000,
-        }
     }
 }

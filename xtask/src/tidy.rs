@@ -4,8 +4,10 @@
 
 mod bounds;
 mod budgets;
+mod circles;
 mod layers;
 mod links;
+mod lints;
 mod promises;
 mod single_place;
 
@@ -19,7 +21,9 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     problems.extend(layers::gateway_modules(root)?);
     problems.extend(budgets::check(root)?);
     problems.extend(bounds::check(root)?);
+    problems.extend(circles::check(root)?);
     problems.extend(links::check(root)?);
+    problems.extend(lints::check(root)?);
     problems.extend(promises::check(root)?);
     problems.extend(single_place::check(root)?);
     Ok(problems)

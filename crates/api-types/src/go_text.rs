@@ -28,6 +28,13 @@ pub fn quote(text: &str) -> String {
     out
 }
 
+/// `%#v` of a slice of strings: `[]string{"a", "b"}`.
+#[must_use]
+pub fn string_slice<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = texts.map(quote).collect();
+    format!("[]string{{{}}}", quoted.join(", "))
+}
+
 /// The text truncated to `bytes` bytes, with the number of omitted bytes. For texts that quote a
 /// client's input, which may have megabytes.
 #[must_use]

@@ -5,9 +5,11 @@ mod label;
 mod lexer;
 mod merged;
 mod parser;
+mod requirement;
 
-pub use field::{FieldRequirement, FieldSelector};
-pub use label::{LabelSelector, Operator, Requirement};
+pub use field::FieldSelector;
+pub use label::LabelSelector;
+pub use requirement::{FieldRequirement, Operator, Requirement};
 
 /// Why a text is not a selector, with kube-apiserver's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

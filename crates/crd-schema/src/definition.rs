@@ -1,8 +1,11 @@
 //! A `CustomResourceDefinition` as this server uses it.
 
-mod names;
 mod read;
+
+mod names;
 mod version;
+
+mod fields;
 
 use std::sync::Arc;
 

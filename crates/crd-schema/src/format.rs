@@ -3,7 +3,7 @@
 mod text;
 mod time;
 
-use crate::structural::Kind;
+use crate::kind::Kind;
 
 /// String formats that are checked, without their dashes: those of kube-openapi's default registry.
 const STRINGS: [&str; 26] = [

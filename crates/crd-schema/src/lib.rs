@@ -15,6 +15,7 @@ pub mod definition;
 pub mod embedded;
 pub mod format;
 pub mod jsonpath;
+mod kind;
 pub mod list_type;
 pub mod nulls;
 pub mod openapi;

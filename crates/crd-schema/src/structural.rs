@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::regexp::Pattern;
 
+pub use crate::kind::Kind;
 pub(crate) use check::check;
 pub(crate) use parse::parse;
 pub use permitted::Permitted;
@@ -46,23 +47,6 @@ pub struct Structural {
     pub external_docs: Option<Value>,
     /// Features of the subschemas, so that traversals can skip them.
     pub(crate) below: Below,
-}
-
-/// The JSON types of schemas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A list.
-    Array,
-    /// True or false.
-    Boolean,
-    /// A number without fraction.
-    Integer,
-    /// Any number.
-    Number,
-    /// A map.
-    Object,
-    /// A string.
-    String,
 }
 
 /// `additionalProperties`.

@@ -7,6 +7,7 @@ use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::duplicates::{Duplicates, Step};
+use crate::error::ParseError;
 use crate::weight::{Budget, memory_limit};
 
 /// Limit of nested objects and arrays in a document of a client: the limit of Go's `encoding/json`
@@ -39,20 +40,6 @@ pub struct Parsed {
     pub value: Value,
     /// Paths of repeated keys, such as `spec.a[0].b`, in document order; each once, at most 100.
     pub duplicates: Vec<String>,
-}
-
-/// Why a document cannot be parsed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// The text is not JSON. The message is that of Go's `encoding/json`.
-    #[error("{0}")]
-    Syntax(String),
-    /// The tree would need more memory than the limit; see [`parse`].
-    #[error("the document takes more than {limit} bytes of memory")]
-    TooLarge {
-        /// The limit, in bytes.
-        limit: usize,
-    },
 }
 
 /// Parses one JSON document of a client.

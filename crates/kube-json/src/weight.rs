@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::parse::ParseError;
+use crate::error::ParseError;
 
 /// Memory that a document's tree may use in addition to [`MEMORY_PER_BYTE`], in bytes.
 const MEMORY_BASE: usize = 64 << 20;

@@ -46,6 +46,18 @@ pub struct Server {
     process: Process,
 }
 
+// === impl Builder ===
+
+impl Builder {
+    /// Starts the server and waits until it responds.
+    ///
+    /// # Errors
+    /// If the programs are missing; if it does not start, with the end of its log.
+    pub async fn start(self) -> Result<Server> {
+        Server::start(self).await
+    }
+}
+
 // === impl Server ===
 
 impl Server {
@@ -55,7 +67,7 @@ impl Server {
         Builder::default()
     }
 
-    pub(crate) async fn start(builder: Builder) -> Result<Self> {
+    async fn start(builder: Builder) -> Result<Self> {
         let programs = Programs::find().await?;
         let scratch = Scratch::new()?;
         let data = template::cluster(&programs, &scratch, builder.unique).await?;

@@ -2,9 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
-use crate::server::Server;
-
 /// Builder of a server; [`Builder::start`] starts it.
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
@@ -127,14 +124,6 @@ impl Builder {
     pub fn unique(mut self) -> Self {
         self.unique = true;
         self
-    }
-
-    /// Starts the server and waits until it responds.
-    ///
-    /// # Errors
-    /// If the programs are missing; if it does not start, with the end of its log.
-    pub async fn start(self) -> Result<Server> {
-        Server::start(self).await
     }
 
     /// Builds `postgresql.conf`.

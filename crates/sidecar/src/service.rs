@@ -1,7 +1,7 @@
 //! The calls of `ark.backend.v1`, implemented with the kit's parts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backend_proto::AUDIT_ID_METADATA;
 use backend_proto::limits::PROTOCOL_MINOR;
@@ -16,6 +16,7 @@ use backend_proto::v1::{
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;

@@ -12,7 +12,8 @@ use watch_cache::{Attribute, Cache, Change, Cursor, Group, Interest, Item, Limit
 const CHANGES: u64 = 20_000;
 const OBJECTS: u64 = 10_000;
 
-struct Thing(String, u64);
+#[derive(Clone)]
+struct Thing(Arc<str>, u64);
 
 struct All;
 
@@ -51,7 +52,7 @@ fn main() {
     };
     for (watchers, namespace) in [(0, "busy"), (1000, "quiet"), (1000, "busy")] {
         let group = Group::new(1, limits);
-        let things = (0..OBJECTS).map(|at| Arc::new(Thing(format!("busy/{at:05}"), 1)));
+        let things = (0..OBJECTS).map(|at| Thing(format!("busy/{at:05}").into(), 1));
         group.insert((), things, 1);
         let cache = group.get(&()).expect("just inserted");
         let mut cursors = follow(&cache, watchers, namespace);
@@ -60,7 +61,7 @@ fn main() {
         for at in 0..CHANGES {
             revision += 1;
             let key = format!("busy/{:05}", at * 7919 % OBJECTS);
-            cache.apply([Change::Put(Arc::new(Thing(key, revision)))]);
+            cache.apply([Change::Put(Thing(key.into(), revision))]);
             group.frontier().advance(revision);
             group.enforce();
             delivered += read(&mut cursors, namespace == "busy");

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use crate::cursor::Cursor;
 use crate::event::Event;
 use crate::frontier::Frontier;
-use crate::interest::{Index, Interest, Slot};
+use crate::interest::Index;
 use crate::item::Item;
 use crate::ring::Ring;
 use crate::snapshot::{Entry, Items, Snapshot};
@@ -29,7 +28,7 @@ pub struct Cache<I: Item> {
 #[derive(Debug)]
 pub enum Change<I> {
     /// Creates or replaces an item; the item's revision is that of the change.
-    Put(Arc<I>),
+    Put(I),
     /// Deletes an item.
     Delete {
         /// Key of the item.
@@ -67,7 +66,7 @@ struct View<I: Item> {
 impl<I: Item> Cache<I> {
     /// Creates a collection from its items at `revision`, where its history begins.
     pub(crate) fn new(
-        items: impl IntoIterator<Item = Arc<I>>,
+        items: impl IntoIterator<Item = I>,
         revision: u64,
         frontier: Arc<Frontier>,
     ) -> Self {
@@ -125,12 +124,8 @@ impl<I: Item> Cache<I> {
 
     /// Returns the current item with a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<Arc<I>> {
-        self.view
-            .load()
-            .items
-            .get(key)
-            .map(|entry| Arc::clone(&entry.0))
+    pub fn get(&self, key: &str) -> Option<I> {
+        self.view.load().items.get(key).map(|entry| entry.0.clone())
     }
 
     /// Returns the state at exactly a revision.
@@ -167,25 +162,6 @@ impl<I: Item> Cache<I> {
     /// same list.
     pub fn pin(&self, snapshot: &Snapshot<I>) {
         self.ring.write().pin(snapshot.changed, &snapshot.items);
-    }
-
-    /// Returns a cursor that reads every change above a revision, which may lie in the future.
-    ///
-    /// # Errors
-    /// The oldest possible start, if the revision is no longer retained.
-    pub fn follow(self: &Arc<Self>, after: u64, interest: Interest) -> Result<Cursor<I>, AtError> {
-        let ring = self.ring.read();
-        if after < ring.floor() {
-            return Err(AtError::Compacted {
-                oldest: ring.floor(),
-            });
-        }
-        let first = ring.number_after(after);
-        let scope = interest.scope.clone();
-        let slot = Arc::new(Slot::new(interest, first));
-        self.index.lock().insert(&slot);
-        drop(ring);
-        Ok(Cursor::new(Arc::clone(self), slot, scope, first, after))
     }
 
     /// Drops the oldest retained change; returns whether there was one.
@@ -256,7 +232,7 @@ impl<I: Item> View<I> {
         let (revision, previous, current) = match change {
             Change::Put(item) if item.revision() > self.revision => {
                 self.bytes += item.size();
-                let previous = self.items.insert(Entry(Arc::clone(&item)));
+                let previous = self.items.insert(Entry(item.clone()));
                 (item.revision(), previous, Some(item))
             }
             Change::Delete { key, revision } if revision > self.revision => {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use crate::cache::Cache;
+use crate::cache::{AtError, Cache};
 use crate::event::{Delivery, Event};
-use crate::interest::{IDLE, Slot};
+use crate::interest::{IDLE, Interest, Slot};
 use crate::item::{Item, Scope, Select};
 
 /// Maximum changes examined per poll, and so per acquisition of the ring's lock. Without it, a
@@ -44,24 +44,35 @@ pub enum CursorError {
     Closed,
 }
 
-impl<I: Item> Cursor<I> {
-    pub(crate) const fn new(
-        cache: Arc<Cache<I>>,
-        slot: Arc<Slot>,
-        scope: Scope,
-        position: u64,
-        after: u64,
-    ) -> Self {
-        Self {
-            cache,
+impl<I: Item> Cache<I> {
+    /// Returns a cursor that reads every change above a revision, which may lie in the future.
+    ///
+    /// # Errors
+    /// The oldest possible start, if the revision is no longer retained.
+    pub fn follow(self: &Arc<Self>, after: u64, interest: Interest) -> Result<Cursor<I>, AtError> {
+        let ring = self.ring().read();
+        if after < ring.floor() {
+            return Err(AtError::Compacted {
+                oldest: ring.floor(),
+            });
+        }
+        let first = ring.number_after(after);
+        let scope = interest.scope.clone();
+        let slot = Arc::new(Slot::new(interest, first));
+        self.index().lock().insert(&slot);
+        drop(ring);
+        Ok(Cursor {
+            cache: Arc::clone(self),
             slot,
             scope,
-            position,
+            position: first,
             after,
             read: 0,
-        }
+        })
     }
+}
 
+impl<I: Item> Cursor<I> {
     /// Waits for changes that `select` matches: at least one, at most `max`. Yields to other tasks
     /// after a bounded number of changes. Cancel-safe.
     ///

@@ -1,6 +1,6 @@
 //! A change, and its form for a selector.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use crate::item::{Item, Select};
 
@@ -12,10 +12,10 @@ const EVENT_OVERHEAD: usize = 768;
 #[derive(Debug)]
 pub struct Event<I> {
     revision: u64,
-    previous: Option<Arc<I>>,
-    current: Option<Arc<I>>,
+    previous: Option<I>,
+    current: Option<I>,
     /// `previous` with this change's revision; created on first use.
-    last_state: OnceLock<Arc<I>>,
+    last_state: OnceLock<I>,
 }
 
 /// Effect of a change on a selection.
@@ -30,22 +30,18 @@ pub enum Kind {
 }
 
 /// A change as delivered to one watcher.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Delivery<I> {
     /// Effect of the change.
     pub kind: Kind,
     /// The new item; for `Deleted` the last selected one, with the change's revision.
-    pub item: Arc<I>,
+    pub item: I,
     /// Revision of the change.
     pub revision: u64,
 }
 
 impl<I: Item> Event<I> {
-    pub(crate) const fn new(
-        revision: u64,
-        previous: Option<Arc<I>>,
-        current: Option<Arc<I>>,
-    ) -> Self {
+    pub(crate) const fn new(revision: u64, previous: Option<I>, current: Option<I>) -> Self {
         Self {
             revision,
             previous,
@@ -62,13 +58,13 @@ impl<I: Item> Event<I> {
 
     /// Returns the item before the change.
     #[must_use]
-    pub const fn previous(&self) -> Option<&Arc<I>> {
+    pub const fn previous(&self) -> Option<&I> {
         self.previous.as_ref()
     }
 
     /// Returns the item after the change.
     #[must_use]
-    pub const fn current(&self) -> Option<&Arc<I>> {
+    pub const fn current(&self) -> Option<&I> {
         self.current.as_ref()
     }
 
@@ -85,12 +81,12 @@ impl<I: Item> Event<I> {
     pub fn delivery_for(&self, select: &dyn Select<I>) -> Option<Delivery<I>> {
         let before = self
             .previous
-            .as_deref()
+            .as_ref()
             .is_some_and(|item| select.matches(item));
         let after = self.current.as_ref().filter(|item| select.matches(item));
         let (kind, item) = match (before, after) {
-            (true, Some(item)) => (Kind::Modified, Arc::clone(item)),
-            (false, Some(item)) => (Kind::Added, Arc::clone(item)),
+            (true, Some(item)) => (Kind::Modified, item.clone()),
+            (false, Some(item)) => (Kind::Added, item.clone()),
             (true, None) => (Kind::Deleted, self.last_state()?),
             (false, None) => return None,
         };
@@ -103,10 +99,10 @@ impl<I: Item> Event<I> {
 
     /// Returns the item before the change with this change's revision. Created once, for all
     /// watchers.
-    fn last_state(&self) -> Option<Arc<I>> {
+    fn last_state(&self) -> Option<I> {
         let previous = self.previous.as_ref()?;
-        let make = || Arc::new(previous.with_resource_version(self.revision));
-        Some(Arc::clone(self.last_state.get_or_init(make)))
+        let make = || previous.with_resource_version(self.revision);
+        Some(self.last_state.get_or_init(make).clone())
     }
 
     /// Returns the bytes that retaining this change costs. The new item is not counted: it is
@@ -119,16 +115,6 @@ impl<I: Item> Event<I> {
     pub(crate) fn evict_encodings(&self) {
         for item in self.current.iter().chain(self.last_state.get()) {
             item.evict_encodings();
-        }
-    }
-}
-
-impl<I> Clone for Delivery<I> {
-    fn clone(&self) -> Self {
-        Self {
-            kind: self.kind,
-            item: Arc::clone(&self.item),
-            revision: self.revision,
         }
     }
 }

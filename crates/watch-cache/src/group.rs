@@ -50,7 +50,7 @@ impl<K: Hash + Eq, I: Item> Group<K, I> {
     }
 
     /// Adds a collection with its items at `revision`.
-    pub fn insert(&self, key: K, items: impl IntoIterator<Item = Arc<I>>, revision: u64) {
+    pub fn insert(&self, key: K, items: impl IntoIterator<Item = I>, revision: u64) {
         let cache = Arc::new(Cache::new(items, revision, Arc::clone(&self.frontier)));
         if let Some(replaced) = self.caches.write().insert(key, cache) {
             replaced.close();

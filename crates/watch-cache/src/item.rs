@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-/// One immutable item at one revision.
-pub trait Item: Send + Sync + Sized + 'static {
+/// One immutable item at one revision. Clones are cheap and share the item: collections, histories
+/// and readers each hold one.
+pub trait Item: Clone + Send + Sync + 'static {
     /// Unique key within the collection; lists are in byte order of keys. A namespaced key is
     /// `namespace/name`.
     fn key(&self) -> &str;

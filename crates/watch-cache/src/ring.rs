@@ -94,7 +94,7 @@ impl<I: Item> Ring<I> {
             .partition_point(|event| event.revision() <= from);
         for event in self.events.range(start..end).rev() {
             match event.previous() {
-                Some(previous) => drop(items.insert(Entry(Arc::clone(previous)))),
+                Some(previous) => drop(items.insert(Entry(previous.clone()))),
                 None => drop(items.remove(event.key())),
             }
         }

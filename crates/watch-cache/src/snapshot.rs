@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use imbl::OrdSet;
 
@@ -16,7 +15,8 @@ const ITER_CHUNK: usize = 256;
 pub(crate) type Items<I> = OrdSet<Entry<I>>;
 
 /// An item in the ordered set; compared by key alone.
-pub(crate) struct Entry<I>(pub(crate) Arc<I>);
+#[derive(Clone)]
+pub(crate) struct Entry<I>(pub(crate) I);
 
 /// The items of a collection at one revision. Cheap to clone; never changes.
 pub struct Snapshot<I: Item> {
@@ -30,7 +30,7 @@ pub struct Snapshot<I: Item> {
 pub struct Iter<I: Item> {
     items: Items<I>,
     scope: Scope,
-    chunk: std::vec::IntoIter<Arc<I>>,
+    chunk: std::vec::IntoIter<I>,
     from: Bound<String>,
     done: bool,
 }
@@ -44,7 +44,7 @@ impl<I: Item> Snapshot<I> {
 
     /// Returns the item with a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Arc<I>> {
+    pub fn get(&self, key: &str) -> Option<&I> {
         self.items.get(key).map(|entry| &entry.0)
     }
 
@@ -96,7 +96,7 @@ impl<I: Item> Iter<I> {
             let from = as_str(&self.from);
             let item = self.items.get(&**key).filter(|_| above(from, key));
             self.chunk = item
-                .map(|entry| Arc::clone(&entry.0))
+                .map(|entry| entry.0.clone())
                 .into_iter()
                 .collect::<Vec<_>>()
                 .into_iter();
@@ -106,7 +106,7 @@ impl<I: Item> Iter<I> {
         let range = self.items.range::<_, str>((as_str(&low), as_str(&high)));
         let chunk: Vec<_> = range
             .take(ITER_CHUNK)
-            .map(|entry| Arc::clone(&entry.0))
+            .map(|entry| entry.0.clone())
             .collect();
         self.done = chunk.len() < ITER_CHUNK;
         if let Some(last) = chunk.last() {
@@ -117,9 +117,9 @@ impl<I: Item> Iter<I> {
 }
 
 impl<I: Item> Iterator for Iter<I> {
-    type Item = Arc<I>;
+    type Item = I;
 
-    fn next(&mut self) -> Option<Arc<I>> {
+    fn next(&mut self) -> Option<I> {
         loop {
             if let Some(item) = self.chunk.next() {
                 return Some(item);
@@ -171,12 +171,6 @@ fn above(from: Bound<&str>, key: &str) -> bool {
 }
 
 // === impl Entry ===
-
-impl<I> Clone for Entry<I> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
 
 impl<I: Item> Borrow<str> for Entry<I> {
     fn borrow(&self) -> &str {

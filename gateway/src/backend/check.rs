@@ -3,36 +3,26 @@
 //! A driver may be old, new, broken or somebody else's. What it says of revisions, keys and order
 //! becomes what clients are shown, so it is looked at once, here.
 
+use api_types::revision::Revision;
+use backend_proto::limits::MAX_REVISION;
 use backend_proto::v1;
 
 use crate::backend::error::{Error, Outcome, Reason};
-use crate::backend::record::{Cause, Change, ChangeKind, Header, Name, Record, Verdict};
-
-/// Largest revision: clients that keep numbers as IEEE 754 doubles, such as JavaScript's, know
-/// larger ones from their neighbours no more.
-pub(super) const MAX_REVISION: u64 = (1 << 53) - 1;
+use crate::backend::key::{ObjectKey, ResourceId};
+use crate::backend::record::{Action, Cause, Change, Header, Record, Verdict, WriteOp};
 
 /// An answer that breaks the protocol.
 pub(super) fn broken(message: impl Into<String>) -> Error {
     Error::new(Reason::Broken, message)
 }
 
-/// A revision, or 0 for none.
-pub(super) fn revision(number: i64) -> Result<u64, Error> {
-    let revision = u64::try_from(number).ok();
-    revision
-        .filter(|revision| *revision <= MAX_REVISION)
+/// A revision or the number of an epoch.
+pub(super) fn revision(number: i64) -> Result<Revision, Error> {
+    u64::try_from(number)
+        .ok()
+        .filter(|_| number <= MAX_REVISION)
+        .and_then(Revision::new)
         .ok_or_else(|| broken(format!("the storage driver told of revision {number}")))
-}
-
-/// The revision of a change.
-fn of_change(number: i64) -> Result<u64, Error> {
-    match revision(number)? {
-        0 => Err(broken(
-            "the storage driver told of a change without a revision",
-        )),
-        revision => Ok(revision),
-    }
 }
 
 /// The state of the store.
@@ -41,81 +31,83 @@ pub(super) fn header(header: Option<v1::Header>) -> Result<Header, Error> {
     if header.store_id.is_empty() {
         return Err(broken("the storage driver answered without a store id"));
     }
-    let checked = Header {
-        epoch: revision(header.epoch)?,
-        revision: revision(header.revision)?,
-        compact_revision: revision(header.compact_revision)?,
-        store_id: header.store_id,
-    };
-    let Header {
-        epoch,
-        revision,
-        compact_revision,
-        ..
-    } = checked;
-    if !(1 <= epoch && epoch <= compact_revision && compact_revision <= revision) {
+    let epoch = self::revision(header.epoch)?;
+    let revision = self::revision(header.revision)?;
+    let compact_revision = self::revision(header.compact_revision)?;
+    if !(epoch <= compact_revision && compact_revision <= revision) {
         return Err(broken(format!(
             "the storage driver told of epoch {epoch}, compact revision {compact_revision} and \
              revision {revision}, which are not in that order"
         )));
     }
-    Ok(checked)
-}
-
-/// A record.
-pub(super) fn record(record: v1::Record) -> Result<Record, Error> {
-    Ok(Record {
-        name: name(record.key)?,
-        revision: of_change(record.revision)?,
-        value: record.value,
-        unreadable: record.unreadable,
+    Ok(Header {
+        epoch: epoch.get(),
+        revision,
+        compact_revision,
+        store_id: header.store_id,
     })
 }
 
-fn name(key: Option<v1::Key>) -> Result<Name, Error> {
-    let key = key.ok_or_else(|| broken("the storage driver told of a record without a key"))?;
+/// A record, probably of this resource, whose text is then shared.
+pub(super) fn record(record: v1::Record, likely: Option<&ResourceId>) -> Result<Record, Error> {
+    let key = record
+        .key
+        .ok_or_else(|| broken("the storage driver told of a record without a key"))?;
+    let likely = likely.filter(|it| it.group() == key.group && it.resource() == key.resource);
+    Ok(Record {
+        key: object_key(&key)?,
+        resource: match likely {
+            Some(resource) => resource.clone(),
+            None => ResourceId::new(&key.group, &key.resource),
+        },
+        revision: revision(record.revision)?,
+        value: match record.unreadable {
+            reason if reason.is_empty() => Ok(record.value),
+            reason => Err(reason),
+        },
+    })
+}
+
+fn object_key(key: &v1::Key) -> Result<ObjectKey, Error> {
     let parts = [&key.group, &key.resource, &key.namespace, &key.name];
     let ambiguous = parts.iter().any(|part| part.contains(['/', '\0']));
     if ambiguous || key.resource.is_empty() || key.name.is_empty() {
         return Err(broken("the storage driver told of a record under no key"));
     }
-    Ok(key.into())
+    Ok(ObjectKey::new(&key.namespace, &key.name))
 }
 
 /// A change.
 pub(super) fn change(event: v1::Event) -> Result<Change, Error> {
     use v1::event::Type;
-    let kind = match event.r#type() {
-        Type::Deleted => ChangeKind::Delete,
-        Type::Created | Type::Updated => ChangeKind::Put,
-        Type::Unspecified => return Err(broken("the storage driver told of an unknown change")),
-    };
-    let revision = of_change(event.revision)?;
+    let kind = event.r#type();
+    let revision = revision(event.revision)?;
     let without = || broken("the storage driver told of a change without its record");
-    let record = record(event.record.ok_or_else(without)?)?;
-    let fits = match kind {
-        ChangeKind::Put => record.revision == revision,
+    let record = record(event.record.ok_or_else(without)?, None)?;
+    let found = record.revision;
+    match kind {
+        Type::Created | Type::Updated if found == revision => Ok(Change::Put(record)),
         // The record as it was before.
-        ChangeKind::Delete => record.revision < revision,
-    };
-    if !fits {
-        let found = record.revision;
-        let message = format!("a change at revision {revision} has a record of revision {found}");
-        return Err(broken(message));
+        Type::Deleted if found < revision => Ok(Change::Delete {
+            resource: record.resource,
+            key: record.key,
+            revision,
+        }),
+        Type::Unspecified => Err(broken("the storage driver told of an unknown change")),
+        Type::Created | Type::Updated | Type::Deleted => Err(broken(format!(
+            "a change at revision {revision} has a record of revision {found}"
+        ))),
     }
-    Ok(Change {
-        revision,
-        kind,
-        record,
-    })
 }
 
 /// The verdict over an operation. One that cannot be its verdict leaves its outcome open.
-pub(super) fn verdict(op: &v1::Op, told: v1::op_result::Verdict) -> Result<Verdict, Error> {
-    let checked = match told {
-        v1::op_result::Verdict::Applied(applied) => self::applied(op, applied),
-        v1::op_result::Verdict::Conflict(conflict) => self::conflict(op, conflict),
-        v1::op_result::Verdict::Refused(error) => return Err(refused(error)),
+pub(super) fn verdict(op: &WriteOp, result: v1::OpResult) -> Result<Verdict<Record>, Error> {
+    use v1::op_result::Verdict as Wire;
+    let checked = match result.verdict {
+        Some(Wire::Applied(applied)) => self::applied(op, applied),
+        Some(Wire::Conflict(conflict)) => self::conflict(op, conflict),
+        Some(Wire::Refused(error)) => return Err(refused(error)),
+        None => Err(broken("the storage driver gave no verdict")),
     };
     checked.map_err(|error| Error {
         outcome: Outcome::Unknown,
@@ -123,24 +115,23 @@ pub(super) fn verdict(op: &v1::Op, told: v1::op_result::Verdict) -> Result<Verdi
     })
 }
 
-fn applied(op: &v1::Op, applied: v1::op_result::Applied) -> Result<Verdict, Error> {
+fn applied(op: &WriteOp, applied: v1::op_result::Applied) -> Result<Verdict<Record>, Error> {
+    // The record that was deleted. Callers have read it, so it is checked only.
+    shown(op, applied.deleted)?;
     Ok(Verdict::Applied {
-        revision: of_change(applied.revision)?,
+        revision: revision(applied.revision)?,
         noop: applied.noop,
-        deleted: shown(op, applied.deleted)?,
     })
 }
 
-fn conflict(op: &v1::Op, conflict: v1::op_result::Conflict) -> Result<Verdict, Error> {
-    use v1::op::Action;
+fn conflict(op: &WriteOp, conflict: v1::op_result::Conflict) -> Result<Verdict<Record>, Error> {
     use v1::op_result::conflict::Cause as Wire;
-    let cause = match (op.action(), conflict.cause()) {
-        (Action::Create, Wire::Exists) => Cause::Exists,
-        (Action::Update | Action::Delete, Wire::NotFound) => Cause::NotFound,
-        (Action::Update | Action::Delete, Wire::Revision) if op.expected_revision != 0 => {
+    let cause = match (&op.action, conflict.cause()) {
+        (Action::Create { .. }, Wire::Exists) => Cause::Exists,
+        (Action::Update { .. } | Action::Delete, Wire::NotFound) => Cause::NotFound,
+        (Action::Update { .. } | Action::Delete, Wire::Revision) if op.expected.is_some() => {
             Cause::Revision
         }
-        (Action::Update | Action::Delete, Wire::Uid) if !op.expected_uid.is_empty() => Cause::Uid,
         // Whoever writes again because of it would do so for ever.
         _ => {
             return Err(broken(
@@ -153,12 +144,13 @@ fn conflict(op: &v1::Op, conflict: v1::op_result::Conflict) -> Result<Verdict, E
 }
 
 /// The record that a verdict shows, which is that of the operation's key.
-fn shown(op: &v1::Op, shown: Option<v1::Record>) -> Result<Option<Record>, Error> {
+fn shown(op: &WriteOp, shown: Option<v1::Record>) -> Result<Option<Record>, Error> {
     let Some(shown) = shown else { return Ok(None) };
-    if shown.key != op.key {
+    let shown = record(shown, Some(&op.resource))?;
+    if (&shown.resource, &shown.key) != (&op.resource, &op.key) {
         return Err(broken("the verdict over a write shows another record"));
     }
-    record(shown).map(Some)
+    Ok(Some(shown))
 }
 
 fn refused(error: v1::BackendError) -> Error {

@@ -1,9 +1,10 @@
 //! The current revision, asked for once for all who want to know at the same time.
 
+use api_types::revision::Revision;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::client::Calls;
+use crate::backend::calls::Calls;
 use crate::backend::error::{Error, Reason};
 
 /// Askers between two looks of [`Current`], which takes them in all the time; more are shed.
@@ -17,7 +18,7 @@ const MANY: usize = 4096;
 /// found to have ended, and be made.
 const ATTEMPTS: u32 = 3;
 
-type Answer = Result<u64, Error>;
+type Answer = Result<Revision, Error>;
 type Waiting = oneshot::Sender<Answer>;
 
 /// Asks for the current revision.

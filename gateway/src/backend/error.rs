@@ -5,8 +5,6 @@ use std::time::Duration;
 use backend_proto::error as wire;
 use tonic::{Code, Status};
 
-use crate::backend::check::MAX_REVISION;
-
 /// Bytes of a driver's sentence that are kept: it is repeated in logs and to every client that waits.
 const MESSAGE_BYTES: usize = 1024;
 /// The longest wait that a driver can advise clients to.
@@ -30,15 +28,9 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The revision is below the compact revision.
-    Compacted {
-        /// The compact revision.
-        oldest: u64,
-    },
+    Compacted,
     /// The revision does not exist yet.
-    FutureRevision {
-        /// The newest one.
-        current: u64,
-    },
+    FutureRevision,
     /// Commits may be missing: drop caches and describe again.
     EpochChanged,
     /// A bound was reached; try again later.
@@ -102,14 +94,9 @@ impl Error {
 
     /// A failure inside an answered call.
     pub(super) fn from_wire(error: wire::BackendError) -> Self {
-        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0).min(MAX_REVISION);
         let reason = match error.reason() {
-            wire::Reason::Compacted => Reason::Compacted {
-                oldest: unsigned(error.compact_revision),
-            },
-            wire::Reason::FutureRevision => Reason::FutureRevision {
-                current: unsigned(error.current_revision),
-            },
+            wire::Reason::Compacted => Reason::Compacted,
+            wire::Reason::FutureRevision => Reason::FutureRevision,
             wire::Reason::EpochChanged => Reason::EpochChanged,
             wire::Reason::Overloaded => Reason::Overloaded,
             wire::Reason::NoSpace => Reason::NoSpace,
@@ -130,7 +117,8 @@ impl Error {
                 Outcome::Unknown
             }
         };
-        let advice = Duration::from_millis(unsigned(error.retry_after_ms)).min(LONGEST_ADVICE);
+        let advice = u64::try_from(error.retry_after_ms).unwrap_or(0);
+        let advice = Duration::from_millis(advice).min(LONGEST_ADVICE);
         let retry_after = Some(advice).filter(|advice| !advice.is_zero());
         Self {
             reason,

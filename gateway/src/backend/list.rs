@@ -8,10 +8,11 @@ use backend_proto::limits::CHUNK_BYTES;
 use backend_proto::v1;
 use tonic::Streaming;
 
+use crate::backend::calls::Calls;
 use crate::backend::check::{self, broken};
-use crate::backend::client::Calls;
 use crate::backend::error::{Error, Reason};
-use crate::backend::record::{Header, Name, Record};
+use crate::backend::key::{ObjectKey, ResourceId};
+use crate::backend::record::{Header, Record};
 
 /// Longest wait for the next piece of a list.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -28,11 +29,11 @@ const RECORD_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct RecordStream {
     stream: Streaming<v1::ListResponse>,
-    range: v1::Range,
+    resource: ResourceId,
     header: Header,
     count: i64,
     /// The last key.
-    last: Option<String>,
+    last: Option<ObjectKey>,
     /// Chunks without a record, since the last with one.
     empty: u32,
     budget: LoadBudget,
@@ -72,13 +73,13 @@ impl RecordStream {
     pub(super) async fn open(
         mut stream: Streaming<v1::ListResponse>,
         calls: &Calls,
-        range: v1::Range,
+        resource: ResourceId,
         budget: LoadBudget,
     ) -> Result<Self, Error> {
         match piece(&mut stream).await? {
             Some(v1::list_response::Part::Header(header)) => Ok(Self {
                 stream,
-                range,
+                resource,
                 header: calls.note_lagging(Some(header))?,
                 count: 0,
                 last: None,
@@ -145,31 +146,19 @@ impl RecordStream {
 
     /// A record, if it is of this list and follows those before it.
     fn check(&mut self, record: v1::Record) -> Result<Record, Error> {
-        let record = check::record(record)?;
-        let Name {
-            group, resource, ..
-        } = &record.name;
-        if (group, resource) != (&self.range.group, &self.range.resource) {
+        let record = check::record(record, Some(&self.resource))?;
+        if record.resource != self.resource {
             return Err(broken("a list holds a record of another resource"));
         }
         if record.revision > self.header.revision {
             return Err(broken("a list holds a record that is newer than it"));
         }
-        let path = path(&record.name);
-        if self.last.as_ref().is_some_and(|last| *last >= path) {
+        if self.last.as_ref().is_some_and(|last| *last >= record.key) {
             return Err(broken("a list is not in the order of its keys"));
         }
-        self.last = Some(path);
+        self.last = Some(record.key.clone());
         Ok(record)
     }
-}
-
-/// What keys of one resource are ordered by.
-fn path(name: &Name) -> String {
-    if name.namespace.is_empty() {
-        return name.name.clone();
-    }
-    format!("{}/{}", name.namespace, name.name)
 }
 
 async fn piece(

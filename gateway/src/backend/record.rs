@@ -1,9 +1,14 @@
-//! What travels, without its wire form.
+//! What is stored and how it changes, without the wire form.
 
 use std::sync::Arc;
 
+use api_types::revision::Revision;
 use backend_proto::v1;
 use bytes::Bytes;
+
+use crate::backend::key::{ObjectKey, ResourceId};
+
+pub use crd_schema::stored::Index;
 
 /// State of the store when it answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,71 +18,53 @@ pub struct Header {
     /// Incremented when commits may have been lost.
     pub epoch: u64,
     /// Newest revision, or that of the snapshot.
-    pub revision: u64,
+    pub revision: Revision,
     /// Newest revision whose history is gone.
-    pub compact_revision: u64,
-}
-
-/// Which record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name {
-    /// API group.
-    pub group: String,
-    /// Plural name of the resource.
-    pub resource: String,
-    /// Namespace, or empty.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
+    pub compact_revision: Revision,
 }
 
 /// One stored record.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Which one.
-    pub name: Name,
+    /// The resource.
+    pub resource: ResourceId,
+    /// The object.
+    pub key: ObjectKey,
     /// Revision of its last change.
-    pub revision: u64,
-    /// The stored bytes; empty if they cannot be given.
-    pub value: Bytes,
-    /// Why the value cannot be given; empty if it is there.
-    pub unreadable: String,
+    pub revision: Revision,
+    /// The stored bytes, or the driver's reason why it cannot read them.
+    pub value: Result<Bytes, String>,
 }
 
 /// One committed change.
 #[derive(Clone, Debug)]
-pub struct Change {
-    /// Its revision.
-    pub revision: u64,
-    /// Whether the record is there afterwards.
-    pub kind: ChangeKind,
-    /// The new record, or the last one before a delete.
-    pub record: Record,
+pub enum Change {
+    /// The record was created or updated at its revision.
+    Put(Record),
+    /// The record was deleted.
+    Delete {
+        /// The resource.
+        resource: ResourceId,
+        /// The object.
+        key: ObjectKey,
+        /// Revision of the delete.
+        revision: Revision,
+    },
 }
 
-/// Kinds of changes, as far as a reader cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// Created or updated.
-    Put,
-    /// Deleted.
-    Delete,
-}
-
-/// One change to make.
+/// A change to make. It is applied only if its expectations hold.
 #[derive(Clone, Debug)]
-pub struct Op {
-    /// Which record.
-    pub name: Name,
-    /// What to do.
+pub struct WriteOp {
+    /// The resource.
+    pub resource: ResourceId,
+    /// The object.
+    pub key: ObjectKey,
+    /// The action.
     pub action: Action,
-    /// Only if the stored revision is this one; 0 means any.
-    pub expected: u64,
-    /// The request that asks for it.
+    /// Expected stored revision of an update or delete; `None` accepts any.
+    pub expected: Option<Revision>,
+    /// The request that caused the change.
     pub origin: Arc<Origin>,
-    /// About how large the record is that the verdict may have to show, bytes; 0 if that is not
-    /// known. Calls are cut to it.
-    pub found: usize,
 }
 
 /// The request that a change comes from, for the history of the object.
@@ -97,58 +84,43 @@ pub struct Origin {
     pub connection: u64,
 }
 
-/// What to do with a record.
+/// The action of a write.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Store an object that must not exist.
+    /// Stores an object that must not exist.
     Create {
         /// Compact JSON with sorted keys and without `metadata.resourceVersion`.
         value: Bytes,
         /// What the backend may index.
         index: Index,
     },
-    /// Replace an object that must exist. The very bytes that are stored change nothing.
+    /// Replaces an object that must exist. The very bytes that are stored change nothing.
     Update {
         /// As for create.
         value: Bytes,
         /// As for create.
         index: Index,
     },
-    /// Remove an object that must exist.
+    /// Removes an object that must exist.
     Delete,
 }
 
-/// What the backend may index, derived from the value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Index {
-    /// `metadata.uid`.
-    pub uid: String,
-    /// `metadata.labels`.
-    pub labels: Vec<(String, String)>,
-    /// Declared selectable fields by path.
-    pub fields: Vec<(String, String)>,
-    /// uid of every owner reference.
-    pub owner_uids: Vec<String>,
-}
-
-/// The verdict over one change.
+/// The verdict over one change; `T` is the form of the stored record.
 #[derive(Clone, Debug)]
-pub enum Verdict {
-    /// Stored and durable.
+pub enum Verdict<T> {
+    /// The change is stored and durable.
     Applied {
-        /// Revision of the change; for a no-op that of the stored record.
-        revision: u64,
-        /// Nothing had to be written.
+        /// Its revision; for a no-op the unchanged revision of the stored record.
+        revision: Revision,
+        /// The same bytes were already stored: nothing was written, and no event exists.
         noop: bool,
-        /// Delete: the record as it was.
-        deleted: Option<Record>,
     },
     /// An expectation did not hold; nothing was stored.
     Conflict {
-        /// Which one.
+        /// The failed expectation.
         cause: Cause,
-        /// The stored record, if there is one.
-        current: Option<Record>,
+        /// The stored record, if any.
+        current: Option<T>,
     },
 }
 
@@ -161,75 +133,84 @@ pub enum Cause {
     NotFound,
     /// The stored revision differs.
     Revision,
-    /// The stored uid differs.
-    Uid,
 }
 
-/// Revisions fit int63.
-pub(super) fn signed(number: u64) -> i64 {
+/// A revision on the wire; 0 for none. Revisions fit int63.
+pub(super) fn signed(revision: Option<Revision>) -> i64 {
+    let number = revision.map_or(0, Revision::get);
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-impl From<v1::Key> for Name {
-    fn from(key: v1::Key) -> Self {
-        let v1::Key {
-            group,
-            resource,
-            namespace,
-            name,
-        } = key;
-        Self {
-            group,
-            resource,
-            namespace,
-            name,
+impl Record {
+    /// Bytes of the value.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.value.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+impl Change {
+    /// Revision of the change.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        match self {
+            Self::Put(record) => record.revision,
+            Self::Delete { revision, .. } => *revision,
+        }
+    }
+
+    /// The changed resource.
+    #[must_use]
+    pub const fn resource(&self) -> &ResourceId {
+        match self {
+            Self::Put(Record { resource, .. }) | Self::Delete { resource, .. } => resource,
+        }
+    }
+
+    /// Bytes of the new value.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Put(record) => record.size(),
+            Self::Delete { .. } => 0,
         }
     }
 }
 
-impl From<Name> for v1::Key {
-    fn from(key: Name) -> Self {
-        let Name {
-            group,
-            resource,
-            namespace,
-            name,
-        } = key;
-        Self {
-            group,
-            resource,
-            namespace,
-            name,
+impl WriteOp {
+    /// Bytes of the new value.
+    pub(super) fn size(&self) -> usize {
+        match &self.action {
+            Action::Create { value, .. } | Action::Update { value, .. } => value.len(),
+            Action::Delete => 0,
         }
     }
-}
 
-impl From<Index> for v1::Index {
-    fn from(index: Index) -> Self {
-        Self {
-            uid: index.uid,
-            labels: index.labels.into_iter().collect(),
-            fields: index.fields.into_iter().collect(),
-            owner_uids: index.owner_uids,
-        }
-    }
-}
-
-impl Op {
-    /// The wire form, which remembers its first verdict under a new random id.
-    pub(super) fn into_wire(self) -> v1::Op {
+    /// The wire form. The driver remembers the verdict over an id, so that every attempt has the
+    /// same one.
+    pub(super) fn to_wire(&self, id: Bytes) -> v1::Op {
         use v1::op::Action as Wire;
-        let (action, value, index) = match self.action {
-            Action::Create { value, index } => (Wire::Create, value, Some(index.into())),
-            Action::Update { value, index } => (Wire::Update, value, Some(index.into())),
+        let (action, value, index) = match &self.action {
+            Action::Create { value, index } => (Wire::Create, value.clone(), Some(index)),
+            Action::Update { value, index } => (Wire::Update, value.clone(), Some(index)),
             Action::Delete => (Wire::Delete, Bytes::new(), None),
         };
         v1::Op {
-            op_id: Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()),
-            key: Some(self.name.into()),
+            op_id: id,
+            key: Some(v1::Key {
+                group: self.resource.group().to_owned(),
+                resource: self.resource.resource().to_owned(),
+                namespace: self.key.namespace().to_owned(),
+                name: self.key.name().to_owned(),
+            }),
             action: action.into(),
             value,
-            index,
+            index: index.map(|index| v1::Index {
+                uid: index.uid.clone(),
+                labels: index.labels.iter().cloned().collect(),
+                fields: index.fields.iter().cloned().collect(),
+                owner_uids: index.owner_uids.clone(),
+            }),
             expected_revision: signed(self.expected),
             expected_uid: String::new(),
             actor: self.origin.user.clone(),

@@ -75,7 +75,7 @@ impl Seen {
     pub(super) fn note(&self, header: &Header, floor: Highest) -> Result<(), Error> {
         let now = Highest {
             epoch: header.epoch,
-            revision: header.revision,
+            revision: header.revision.get(),
         };
         let mut highest = self.highest.lock();
         if now < floor || now.epoch < highest.epoch {
@@ -115,6 +115,8 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use api_types::revision::Revision;
+
     use super::{Highest, Seen};
     use crate::backend::record::Header;
 
@@ -122,8 +124,8 @@ mod tests {
         Header {
             store_id: "s".to_owned(),
             epoch,
-            revision,
-            compact_revision: 0,
+            revision: Revision::new(revision).expect("a revision"),
+            compact_revision: Revision::MIN,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use api_types::revision::Revision;
 use backend_proto::v1;
 use tonic::Streaming;
 
+use crate::backend::calls::Calls;
 use crate::backend::check;
-use crate::backend::client::Calls;
 use crate::backend::error::{Error, Reason};
 use crate::backend::record::Change;
 
@@ -18,7 +19,7 @@ pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_millis(2500);
 pub struct ChangeStream {
     stream: Streaming<v1::WatchResponse>,
     calls: Calls,
-    through: u64,
+    through: Revision,
 }
 
 /// Some changes.
@@ -27,14 +28,14 @@ pub struct Batch {
     /// In revision order; may be empty.
     pub changes: Vec<Change>,
     /// Everything up to this revision has been handed out.
-    pub through: u64,
+    pub through: Revision,
 }
 
 impl ChangeStream {
     pub(super) const fn new(
         stream: Streaming<v1::WatchResponse>,
         calls: Calls,
-        through: u64,
+        through: Revision,
     ) -> Self {
         Self {
             stream,
@@ -83,15 +84,18 @@ impl ChangeStream {
     }
 
     /// All changes of a revision are in one message: each is above what was handed out before.
-    fn check_order(&self, changes: &[Change], through: u64, newest: u64) -> Result<(), Error> {
-        let mut last = self.through + 1;
-        for change in changes {
-            if change.revision < last {
-                return Err(check::broken("the change stream went back"));
-            }
-            last = change.revision;
+    fn check_order(
+        &self,
+        changes: &[Change],
+        through: Revision,
+        newest: Revision,
+    ) -> Result<(), Error> {
+        let revisions = || changes.iter().map(Change::revision);
+        let begins_after = revisions().next().is_none_or(|first| first > self.through);
+        if !begins_after || !revisions().is_sorted() {
+            return Err(check::broken("the change stream went back"));
         }
-        let reached = changes.last().map_or(self.through, |last| last.revision);
+        let reached = revisions().next_back().unwrap_or(self.through);
         if through < reached || through > newest {
             return Err(check::broken(
                 "the change stream does not say how far it came",

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use backend_proto::v1;
 use backoff::Backoff;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::AsciiMetadataValue;
 
+use crate::backend::calls::Calls;
 use crate::backend::check;
-use crate::backend::client::Calls;
 use crate::backend::error::{Error, Outcome, Reason};
-use crate::backend::record::{Op, Origin, Verdict};
+use crate::backend::record::{Origin, Record, Verdict, WriteOp};
 use crate::fair_queue::{FairQueue, First, Waiter};
 
 /// Writes between two looks of [`Writer`], which takes them in all the time; more are shed. Those that wait are
@@ -39,7 +40,7 @@ const UNKNOWN_RETRY_BUDGET: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
-type Answer = Result<Verdict, Error>;
+type Answer = Result<Verdict<Record>, Error>;
 
 /// Most audit ids that a call carries: they are 36 bytes each, and the driver's log line has room for
 /// some.
@@ -59,12 +60,13 @@ pub(super) struct Writer {
 
 #[derive(Debug)]
 struct Job {
-    op: v1::Op,
-    /// See [`Op::found`].
+    op: WriteOp,
+    /// Under which the driver remembers its verdict.
+    id: Bytes,
+    /// See [`Backend::write`](crate::backend::Backend::write).
     found: usize,
     /// Of the request, if it has one.
     audit_id: Option<AsciiMetadataValue>,
-    origin: Arc<Origin>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -73,13 +75,13 @@ struct Job {
 struct Flow(Arc<Origin>);
 
 impl Queue {
-    pub(super) async fn write(&self, op: Op) -> Answer {
+    pub(super) async fn write(&self, op: WriteOp, found: usize) -> Answer {
         let (answer, verdict) = oneshot::channel();
         let job = Job {
-            found: op.found,
+            id: Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()),
+            found,
             audit_id: op.origin.audit_id.parse().ok(),
-            origin: Arc::clone(&op.origin),
-            op: op.into_wire(),
+            op,
             answer,
         };
         self.0.try_send(job).map_err(|refused| match refused {
@@ -124,7 +126,7 @@ impl Writer {
                         arrived.push(job);
                     }
                     for job in arrived.drain(..) {
-                        self.waiting.push(Flow(Arc::clone(&job.origin)), job);
+                        self.waiting.push(Flow(Arc::clone(&job.op.origin)), job);
                     }
                 }
                 Some(_) = calls.join_next() => {}
@@ -138,11 +140,10 @@ impl Writer {
     fn collect(&mut self) -> Vec<Job> {
         let (mut bytes, mut answer, mut batch) = (0, 0, Vec::new());
         while let Some(job) = self.waiting.pop_if(|job| {
-            let fits =
-                bytes + job.op.value.len() <= BATCH_BYTES && answer + job.found <= ANSWER_BYTES;
+            let fits = bytes + job.op.size() <= BATCH_BYTES && answer + job.found <= ANSWER_BYTES;
             batch.is_empty() || fits && batch.len() < BATCH_OPS
         }) {
-            bytes += job.op.value.len();
+            bytes += job.op.size();
             answer += job.found;
             batch.push(job);
         }
@@ -180,11 +181,11 @@ impl Hash for Flow {
 async fn send(calls: Calls, mut batch: Vec<Job>) {
     let mut budget = RetryBudget::new();
     while !batch.is_empty() {
-        let ops = batch.iter().map(|job| job.op.clone()).collect();
+        let ops = batch.iter().map(|job| job.op.to_wire(job.id.clone()));
         let ids = batch.iter().filter_map(|job| job.audit_id.clone());
         let ids: Vec<_> = ids.take(AUDIT_IDS).collect();
         let answered = tokio::select! {
-            answered = calls.write(ops, &ids, ATTEMPT_TIMEOUT) => answered,
+            answered = calls.write(ops.collect(), &ids, ATTEMPT_TIMEOUT) => answered,
             () = all_closed(&mut batch) => return,
         };
         let error = match answered {
@@ -229,7 +230,7 @@ async fn all_closed(batch: &mut [Job]) {
 fn settle(batch: &mut Vec<Job>, results: Vec<v1::OpResult>) -> Option<Error> {
     let mut open = None;
     for (job, result) in std::mem::take(batch).into_iter().zip(results) {
-        match verdict(&job.op, result) {
+        match check::verdict(&job.op, result) {
             Err(error) if error.outcome == Outcome::Unknown => {
                 open = Some(error);
                 batch.push(job);
@@ -288,17 +289,6 @@ impl RetryBudget {
         }
         Ok(pause)
     }
-}
-
-fn verdict(op: &v1::Op, result: v1::OpResult) -> Answer {
-    let Some(verdict) = result.verdict else {
-        let error = check::broken("the storage driver gave no verdict");
-        return Err(Error {
-            outcome: Outcome::Unknown,
-            ..error
-        });
-    };
-    check::verdict(op, verdict)
 }
 
 fn stopped(outcome: Outcome) -> Error {

@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use super::row::Rows;
 use super::source::{PIECE, Source, respond};
-use super::{Negotiated, ScaleView, columns, partial};
-use crate::reply;
+use super::{Negotiated, columns, partial};
+use crate::reply::{self, Layout};
 use crate::resources::Served;
+use crate::scale::ScaleView;
 use crate::store::DecodeError;
 
 /// A complete document.
@@ -124,21 +125,16 @@ pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Respons
     let response = Negotiated::of_error(headers, uri)
         .and_then(|negotiated| finish(&negotiated, code, written(&negotiated, &status)));
     // If negotiation fails, send the original error as JSON instead of the negotiation error.
-    let response = response
-        .unwrap_or_else(|_| reply::body(code, reply::JSON, kube_json::indent(&status.to_json())));
+    let response = response.unwrap_or_else(|_| reply::status(&status, Layout::Indented));
     match error.retry_after() {
         Some(seconds) => reply::retry_after(response, seconds),
         None => response,
     }
 }
 
-/// A Status as protobuf, or else as compact JSON.
 fn written(negotiated: &Negotiated, status: &Status) -> Vec<u8> {
-    if negotiated.encoding() != Encoding::Protobuf {
-        return status.to_json();
-    }
-    let mut out = Vec::with_capacity(256);
-    status.write_protobuf(&mut out);
+    let mut out = Vec::with_capacity(256 + status.message.len());
+    reply::write_status(status, negotiated.encoding(), &mut out);
     out
 }
 

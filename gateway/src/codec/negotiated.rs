@@ -39,7 +39,7 @@ impl Negotiated {
     ///
     /// # Errors
     /// 406 if events cannot be encoded in it.
-    pub(crate) fn for_watch(self) -> Result<Self, ApiError> {
+    pub(super) fn for_watch(self) -> Result<Self, ApiError> {
         Ok(Self {
             media_type: self.media_type.for_watch()?,
             ..self

@@ -49,7 +49,7 @@ impl Rows {
         let key = key(&self.served, CELLS);
         let cells =
             object
-                .renderings()
+                .encodings()
                 .get_or_encode(key, || match self.served.view(object.bytes()) {
                     Ok(bytes) => self.cells(&bytes),
                     Err(error) => {

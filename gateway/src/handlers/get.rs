@@ -11,8 +11,9 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 
 use super::{Api, Call};
-use crate::codec::{self, Negotiated, ScaleView};
+use crate::codec::{self, Negotiated};
 use crate::compute::Run;
+use crate::scale::ScaleView;
 use crate::store::{Freshness, ObjectKey, Stored};
 
 /// Reads an object. Reading its `status` subresource returns the same.

@@ -1,17 +1,15 @@
 //! Shared steps of the scale subresource.
 
-use api_types::media_type::Format;
-use api_types::options::FieldValidation;
 use api_types::status::ApiError;
 use axum::body::Body;
 use crd_schema::ScalePaths;
 use http::{Response, StatusCode};
 
 use super::Call;
-use crate::codec::{self, Negotiated, ScaleView};
+use crate::codec::{self, Negotiated};
 use crate::compute::{Client, Run};
-use crate::registry::{ScaleObject, Written};
-use crate::request::Warnings;
+use crate::registry::Written;
+use crate::scale::ScaleView;
 
 /// A resource with the scale subresource.
 pub(super) struct Scaled<'a> {
@@ -54,39 +52,4 @@ impl<'a> Scaled<'a> {
         };
         compute.run_accepted(weight, show).await
     }
-}
-
-/// The Scale in the body of a PUT.
-///
-/// # Errors
-/// 400 without a reason, as in kube-apiserver.
-pub(super) fn body(
-    format: Format,
-    body: &[u8],
-    validation: FieldValidation,
-    warnings: &Warnings,
-) -> Result<ScaleObject, ApiError> {
-    let rejected = || {
-        ApiError::bad_request(
-            "no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"",
-        )
-    };
-    let parsed = match format {
-        Format::Json => kube_json::parse(body),
-        Format::Yaml => kube_json::yaml::parse(body),
-    };
-    let parsed = parsed.map_err(|error| ApiError::unparsed(error, |_| rejected()))?;
-    let text = |key: &str| parsed.value.get(key).and_then(|it| it.as_str());
-    let named = (text("apiVersion").unwrap_or(""), text("kind").unwrap_or(""));
-    if !["", "autoscaling/v1"].contains(&named.0) || !["", "Scale"].contains(&named.1) {
-        return Err(rejected());
-    }
-    let (scale, unknown) = ScaleObject::read(&parsed.value).map_err(|_| rejected())?;
-    match validation {
-        FieldValidation::Ignore => {}
-        FieldValidation::Warn => warnings.extend(unknown),
-        FieldValidation::Strict if unknown.is_empty() => {}
-        FieldValidation::Strict => return Err(rejected()),
-    }
-    Ok(scale)
 }

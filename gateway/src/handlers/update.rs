@@ -9,12 +9,13 @@ use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
 use super::call::{in_time, named};
-use super::scale::{self, Scaled};
+use super::scale::Scaled;
 use super::{Api, Call};
 use crate::codec::{Negotiated, decode};
 use crate::compute::{Recomputable, Run};
 use crate::registry::identity::{self, Names};
 use crate::registry::{Replace, ReplaceScale, Target};
+use crate::scale;
 use crate::strategy::prepare::Part;
 
 /// Replaces an object, or the part that the subresource selects.
@@ -70,7 +71,7 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     let scaled = Scaled::of(call)?;
     let (weight, validation) = (decode::weight(format, &body), options.field_validation());
     let warnings = call.context.warnings.clone();
-    let read = move |_: &Run| scale::body(format, &body, validation, &warnings);
+    let read = move |_: &Run| scale::from_body(format, &body, validation, &warnings);
     let wanted = call.compute(api).run(weight, read).await??;
     let target = call.target(options.dry_run(), options.field_manager());
     identity::check(Names::of_scale(&wanted), Names::asked(&target))?;

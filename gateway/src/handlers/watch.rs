@@ -1,7 +1,5 @@
 //! Watch of a collection.
 
-mod body;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +7,14 @@ use api_types::options::ListOptions;
 use api_types::resource_version::ResourceVersion;
 use api_types::status::ApiError;
 use axum::body::Body;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use http::{HeaderValue, Response};
+use http::Response;
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use self::body::Events;
 use super::selection::Selection;
 use super::{Api, Call};
-use crate::codec::{Frames, Negotiated};
-use crate::store::{Freshness, StoreError, WatchRequest, WatchStart};
+use crate::codec::{self, Bookmarks, Negotiated, WatchSource};
+use crate::store::{Freshness, WatchRequest, WatchStart};
 
 /// Range of the random watch timeout if the client sets none, seconds: kube-apiserver's
 /// `--min-request-timeout` of 1,800 s, up to twice as long.
@@ -51,34 +47,18 @@ pub(super) async fn follow(
     // compressed.
     let asked = options.send_initial_events() == Some(true) || options.legacy_initial_events();
     let streamed_list = asked && options.allow_watch_bookmarks();
-    let deadline = deadline(options);
-    let watcher = api.store.watch(call.served.resource().id(), request).await;
-    let negotiated = negotiated.for_watch()?;
-    let stream_type = HeaderValue::from_static(negotiated.encoding().stream_type());
-    let frames = Frames::new(&negotiated, &call.served, streamed_list)?;
-    let (compressed, compute) = (frames.compressed(), call.compute(api));
-    let events = match watcher {
-        Ok(watcher) => {
-            let events = Events::new(Some(watcher), frames, deadline, compute);
-            match (options.allow_watch_bookmarks(), streamed_list) {
-                (true, initial) => events.with_bookmarks(initial),
-                (false, _) => events,
-            }
-        }
-        // Client error: respond with 200 and a single ERROR event, as kube-apiserver does.
-        Err(error @ (StoreError::Compacted { .. } | StoreError::FutureRevision { .. })) => {
-            Events::failed(&error.into(), frames, compute)
-        }
-        Err(error) => return Err(error.into()),
+    let source = WatchSource {
+        deadline: deadline(options),
+        watcher: api.store.watch(call.served.resource().id(), request).await,
+        bookmarks: match options.allow_watch_bookmarks() {
+            true if streamed_list => Bookmarks::WithInitial,
+            true => Bookmarks::Regular,
+            false => Bookmarks::None,
+        },
+        streamed_list,
+        compute: call.compute(api),
     };
-    let mut response = Response::new(events.into_body());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, stream_type);
-    if compressed {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
-    Ok(response)
+    codec::watch(negotiated, &call.served, source)
 }
 
 /// Start of the events, by `resourceVersion`, `resourceVersionMatch` and `sendInitialEvents`.

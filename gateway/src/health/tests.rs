@@ -54,7 +54,7 @@ async fn probes_succeed_when_ready() {
 async fn storage_error_fails_readyz_but_not_livez() {
     let Fixture { phase, health, .. } = fixture();
     phase.send_replace(Phase::Initializing {
-        trouble: Some("no socket".to_owned()),
+        last_error: Some("no socket".to_owned()),
     });
     assert!(!health.is_loaded());
     check(health.all(Endpoint::Livez, None), 200, "ok").await;

@@ -7,7 +7,8 @@ use api_types::resource_version::ResourceVersion;
 use api_types::status::ApiError;
 use serde_json::Value;
 
-use super::{ScaleObject, Target};
+use super::Target;
+use crate::scale::ScaleObject;
 use crate::store::Stored;
 
 /// kube-apiserver's text.

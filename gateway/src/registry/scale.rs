@@ -1,10 +1,9 @@
-//! Writes of the scale subresource: `Scale` of `autoscaling/v1`.
+//! Writes of the scale subresource.
 
-use api_types::meta::Meta;
 use api_types::options::UpdateOptions;
 use api_types::status::ApiError;
 use crd_schema::ScalePaths;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Target;
 use super::identity::{self, Names};
@@ -12,23 +11,8 @@ use super::live::Current;
 use super::patch::Body;
 use super::plan::Plan;
 use crate::admission::Options;
-use crate::codec::ScaleView;
 use crate::compute::Run;
-
-/// Sentinel for absent replicas, as in kube-apiserver, which rejects a Scale without replicas.
-const NOTHING: i32 = i32::MIN;
-
-/// The fields of a client's Scale.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ScaleObject {
-    pub name: String,
-    pub namespace: String,
-    /// `metadata.uid`: a precondition if not empty.
-    pub uid: String,
-    /// `metadata.resourceVersion`: a precondition if not empty.
-    pub resource_version: String,
-    pub replicas: i32,
-}
+use crate::scale::{self, ScaleObject};
 
 /// Sets the replicas that a Scale names.
 #[derive(Debug)]
@@ -87,7 +71,7 @@ impl Plan for PatchScale {
         old: Option<&Value>,
     ) -> Result<Option<Value>, ApiError> {
         let old = old.unwrap_or(&Value::Null);
-        let before = document(old, &self.paths)?;
+        let before = scale::document(old, &self.paths)?;
         let patch = self.body.patch.take(run)?;
         let mut problems = patch.problems().to_vec();
         let patched = patch.apply(before.clone())?;
@@ -97,115 +81,5 @@ impl Plan for PatchScale {
         self.body.report(run, &before, problems, &target.warnings)?;
         identity::check(Names::of_scale(&wanted), Names::asked(target))?;
         wanted.apply(old, &self.paths).map(Some)
-    }
-}
-
-/// The Scale of an object as a tree, for patches.
-///
-/// # Errors
-/// A plain 500 if a value on a path has the wrong type.
-fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
-    let mut scale = ScaleView::of(object, paths)
-        .map_err(|error| ApiError::internal_plain(error.to_string()))?;
-    scale.spec_replicas.get_or_insert(i64::from(NOTHING));
-    kube_json::reparse(&scale.to_json()).map_err(ApiError::internal)
-}
-
-impl ScaleObject {
-    /// Parses a Scale; also returns its unknown fields.
-    ///
-    /// # Errors
-    /// The text of Go's decoder for a value of the wrong type.
-    pub(crate) fn read(tree: &Value) -> Result<(Self, Vec<String>), String> {
-        let map = expect_map(tree, "Scale", "", "v1.Scale")?;
-        let meta = Meta::of(tree);
-        let spec = match map.get("spec") {
-            Some(spec) => expect_map(spec, "Scale", "spec", "v1.ScaleSpec")?.clone(),
-            None => Map::new(),
-        };
-        let mut unknown = unknown_fields(
-            map,
-            "",
-            &["kind", "apiVersion", "metadata", "spec", "status"],
-        );
-        unknown.extend(unknown_fields(&spec, "spec.", &["replicas"]));
-        let replicas = spec.get("replicas").unwrap_or(&Value::Null);
-        Ok((
-            Self {
-                name: meta.name().to_owned(),
-                namespace: meta.namespace().to_owned(),
-                uid: meta.uid().to_owned(),
-                resource_version: meta.resource_version().to_owned(),
-                replicas: count(replicas)?,
-            },
-            unknown,
-        ))
-    }
-
-    /// The object with the desired replicas.
-    ///
-    /// # Errors
-    /// 400 if replicas are absent, a plain 500 if a value on the path is not a map.
-    pub(crate) fn apply(&self, object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
-        let path = &paths.spec_replicas;
-        if self.replicas == NOTHING {
-            return Err(ApiError::bad_request(format!(
-                "the spec replicas field {path:?} cannot be empty"
-            )));
-        }
-        let mut object = object.clone();
-        crd_schema::scale::set_integer(&mut object, path, i64::from(self.replicas))
-            .map_err(|error| ApiError::internal_plain(error.to_string()))?;
-        if !self.resource_version.is_empty() {
-            object["metadata"]["resourceVersion"] = self.resource_version.as_str().into();
-        }
-        Ok(object)
-    }
-}
-
-fn unknown_fields(map: &Map<String, Value>, prefix: &str, known: &[&str]) -> Vec<String> {
-    let unknown = map.keys().filter(|key| !known.contains(&key.as_str()));
-    unknown
-        .map(|key| format!("unknown field \"{prefix}{key}\""))
-        .collect()
-}
-
-fn expect_map<'a>(
-    value: &'a Value,
-    outer: &str,
-    field: &str,
-    target: &str,
-) -> Result<&'a Map<String, Value>, String> {
-    let place = if field.is_empty() {
-        format!("value of type {target}")
-    } else {
-        format!("struct field {outer}.{field} of type {target}")
-    };
-    value.as_object().ok_or_else(|| {
-        format!(
-            "json: cannot unmarshal {} into Go {place}",
-            kube_json::json_kind(value)
-        )
-    })
-}
-
-fn count(value: &Value) -> Result<i32, String> {
-    let number = value.as_i64().and_then(|it| i32::try_from(it).ok());
-    match (value, number) {
-        (Value::Null, _) => Ok(0),
-        (_, Some(number)) => Ok(number),
-        (value, None) => {
-            let shown = match value {
-                Value::Number(_) => format!(
-                    "number {}",
-                    String::from_utf8_lossy(&kube_json::to_vec(value))
-                ),
-                other => kube_json::json_kind(other).to_owned(),
-            };
-            Err(format!(
-                "json: cannot unmarshal {shown} into Go struct field ScaleSpec.spec.replicas of \
-                 type int32"
-            ))
-        }
     }
 }

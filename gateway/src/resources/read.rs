@@ -10,9 +10,9 @@ use crd_schema::{Structural, default, nulls, prune};
 use serde_json::Value;
 
 use super::{Catalog, Resource, Served};
-use crate::store::{Codec, DecodeError, Decoded, Head, Index, ResourceId};
+use crate::store::{DecodeError, Decoded, Decoder, Head, Index, ResourceId};
 
-impl Codec for Catalog {
+impl Decoder for Catalog {
     fn resources(&self) -> Vec<ResourceId> {
         self.resources().map(|it| it.id().clone()).collect()
     }
@@ -29,46 +29,53 @@ impl Codec for Catalog {
     }
 }
 
-/// Converts a stored object from the storage version to another version.
-pub(super) fn view(served: &Served, stored: &Bytes) -> Result<Bytes, DecodeError> {
-    let mut object = parse(stored)?;
-    convert(&mut object, served.api_version(), served.schema())?;
-    Ok(kube_json::to_vec(&object).into())
-}
-
-/// Converts a newly stored object to another version, as a later read would.
-pub(super) fn reread(served: &Served, stored: &Bytes) -> Result<Value, DecodeError> {
-    let mut object = parse(stored)?;
-    served.resource().refresh(&mut object, stored)?;
-    convert(&mut object, served.api_version(), served.schema())?;
-    Ok(object)
-}
-
-/// Removes fields that are not stored; returns the object in its stored representation, borrowed if
-/// it is unchanged.
-pub(super) fn stored<'a>(
-    served: &Served,
-    object: &'a mut Value,
-) -> Result<Cow<'a, Value>, DecodeError> {
-    crd_schema::stored::strip(object);
-    if served.is_storage() {
-        return Ok(Cow::Borrowed(object));
+impl Served {
+    /// Converts a stored object to this version.
+    ///
+    /// # Errors
+    /// If the bytes are not an object.
+    pub fn view(&self, stored: &Bytes) -> Result<Bytes, DecodeError> {
+        if self.is_storage() {
+            return Ok(stored.clone());
+        }
+        let mut object = parse(stored)?;
+        convert(&mut object, self.api_version(), self.schema())?;
+        Ok(kube_json::to_vec(&object).into())
     }
-    let resource = served.resource();
-    let own = resource.api_version_at(resource.storage_index());
-    let mut converted = object.clone();
-    convert(&mut converted, own, &resource.storage_version().schema)?;
-    Ok(Cow::Owned(converted))
-}
 
-/// The fields of an object that the backend may index.
-pub(super) fn index(resource: &Resource, object: &Value) -> Index {
-    let derived = crd_schema::stored::Index::of(object, resource.selectable());
-    Index {
-        uid: derived.uid,
-        labels: derived.labels,
-        fields: derived.fields,
-        owner_uids: derived.owner_uids,
+    /// The stored representation of an object of this version, and the fields that the backend may
+    /// index. Removes `metadata.resourceVersion` and `metadata.selfLink` from the object.
+    ///
+    /// # Errors
+    /// If the object has no metadata.
+    pub fn stored(&self, object: &mut Value) -> Result<(Bytes, Index), DecodeError> {
+        crd_schema::stored::strip(object);
+        let resource = self.resource();
+        let stored = if self.is_storage() {
+            Cow::Borrowed(object)
+        } else {
+            let own = resource.api_version_at(resource.storage_index());
+            let mut converted = object.clone();
+            convert(&mut converted, own, &resource.storage_version().schema)?;
+            Cow::Owned(converted)
+        };
+        let index = Index::of(&stored, resource.selectable());
+        Ok((kube_json::to_vec(&stored).into(), index))
+    }
+
+    /// The object as this version reads it back, if it can differ from what was stored: conversion
+    /// to the storage version may lose fields or apply other defaults.
+    ///
+    /// # Errors
+    /// If the bytes are not an object.
+    pub fn reread(&self, stored: &Bytes) -> Result<Option<Value>, DecodeError> {
+        if self.is_storage() {
+            return Ok(None);
+        }
+        let mut object = parse(stored)?;
+        self.resource().refresh(&mut object, stored)?;
+        convert(&mut object, self.api_version(), self.schema())?;
+        Ok(Some(object))
     }
 }
 

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use api_types::gvk::{GroupKind, GroupResource};
-use bytes::Bytes;
 use crd_schema::{Structural, Version};
-use serde_json::Value;
 
-use super::{Resource, read};
-use crate::store::{DecodeError, Index};
+use super::Resource;
 
 /// A resource in a served version; cheap to clone.
 #[derive(Debug, Clone)]
@@ -99,39 +96,5 @@ impl Served {
     #[must_use]
     pub fn is_storage(&self) -> bool {
         self.index == self.resource.storage_index()
-    }
-
-    /// Converts a stored object to this version.
-    ///
-    /// # Errors
-    /// If the bytes are not an object.
-    pub fn view(&self, stored: &Bytes) -> Result<Bytes, DecodeError> {
-        if self.is_storage() {
-            return Ok(stored.clone());
-        }
-        read::view(self, stored)
-    }
-
-    /// The stored representation of an object of this version, and the fields that the backend may
-    /// index. Removes `metadata.resourceVersion` and `metadata.selfLink` from the object.
-    ///
-    /// # Errors
-    /// If the object has no metadata.
-    pub fn stored(&self, object: &mut Value) -> Result<(Bytes, Index), DecodeError> {
-        let stored = read::stored(self, object)?;
-        let index = read::index(&self.resource, &stored);
-        Ok((kube_json::to_vec(&stored).into(), index))
-    }
-
-    /// The object as this version reads it back, if it can differ from what was stored: conversion
-    /// to the storage version may lose fields or apply other defaults.
-    ///
-    /// # Errors
-    /// If the bytes are not an object.
-    pub fn reread(&self, stored: &Bytes) -> Result<Option<Value>, DecodeError> {
-        if self.is_storage() {
-            return Ok(None);
-        }
-        read::reread(self, stored).map(Some)
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::{Codec as _, ResourceId};
+use crate::store::{Decoder as _, ResourceId};
 
 const LIMIT: usize = 3 << 20;
 

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use crate::authz::Denied;
 use crate::authz::impersonation::Rejected;
 use crate::codec;
-use crate::reply;
+use crate::reply::{self, Layout};
 use crate::{auth, authz};
 
 /// Why a request was rejected.
@@ -119,8 +119,5 @@ impl Rejection {
 
 /// An error that is always JSON, regardless of negotiation.
 fn json(error: &ApiError) -> Response<Body> {
-    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut json = error.status().to_json();
-    json.push(b'\n');
-    reply::body(code, reply::JSON, json)
+    reply::status(error.status(), Layout::Line)
 }

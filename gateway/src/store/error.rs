@@ -25,17 +25,17 @@ pub enum StoreError {
     #[error("too old resource version: {requested} ({oldest})")]
     Compacted {
         /// The requested revision.
-        requested: u64,
+        requested: Revision,
         /// The oldest available revision.
-        oldest: u64,
+        oldest: Revision,
     },
     /// The revision does not exist yet.
     #[error("Too large resource version: {requested}, current: {current}")]
     FutureRevision {
         /// The requested revision.
-        requested: u64,
+        requested: Revision,
         /// The newest revision.
-        current: u64,
+        current: Revision,
         /// Whether a watch was to start there. The revision is from another store that this one
         /// replaced, so the client must list again instead of waiting.
         start_of_watch: bool,
@@ -122,13 +122,6 @@ impl StoreError {
         }
     }
 
-    /// The backend sent a change or a response without a revision.
-    pub(super) fn no_revision() -> Self {
-        Self::Internal {
-            message: "the storage backend named no revision".to_owned(),
-        }
-    }
-
     /// The backend is temporarily unavailable.
     pub(super) const fn unavailable(message: String) -> Self {
         Self::Unavailable {
@@ -165,15 +158,6 @@ impl StoreError {
         let advice = retry_after;
         let retry_after = advice.unwrap_or(RETRY);
         match reason {
-            Reason::Compacted { oldest } => Self::Compacted {
-                requested: 0,
-                oldest,
-            },
-            Reason::FutureRevision { current } => Self::FutureRevision {
-                requested: 0,
-                current,
-                start_of_watch: false,
-            },
             Reason::Overloaded => Self::Overloaded { retry_after },
             Reason::NoSpace => Self::NoSpace {
                 message,
@@ -181,7 +165,7 @@ impl StoreError {
             },
             Reason::TooLarge => Self::TooLarge { message },
             Reason::Corrupt => Self::Corrupt { message },
-            // The caches are being reloaded; a retry then succeeds.
+            // The caches are being reloaded, or the driver is broken; a retry then succeeds.
             Reason::EpochChanged
             | Reason::NotReady
             | Reason::Unreachable
@@ -189,7 +173,10 @@ impl StoreError {
             | Reason::Deadline
             | Reason::WentBack
             | Reason::Refused
-            | Reason::Broken => Self::Unavailable {
+            | Reason::Broken
+            // No call of a client names a revision.
+            | Reason::Compacted
+            | Reason::FutureRevision => Self::Unavailable {
                 message,
                 retry_after,
             },

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use api_types::revision::Revision;
 use watch_cache::Snapshot;
 
+use crate::store::slot::Slot;
 use crate::store::{ObjectKey, Stored};
 
-/// The objects of a scope at one revision. It holds the snapshot, not copies.
+/// The objects of a scope at one revision, all of which are readable. It holds the snapshot, not
+/// copies.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    pub(super) snapshot: Snapshot<Stored>,
+    pub(super) snapshot: Snapshot<Slot>,
     pub(super) revision: Revision,
     pub(super) scope: watch_cache::Scope,
     pub(super) start: Option<String>,
 }
 
 /// Iterates over a [`Listing`] in key order; its memory does not grow with the list.
-pub struct ListingIter(watch_cache::Iter<Stored>);
+pub struct ListingIter(watch_cache::Iter<Slot>);
 
 impl Listing {
     /// Revision of the snapshot: the `metadata.resourceVersion` of the list.
@@ -46,7 +48,8 @@ impl Iterator for ListingIter {
     type Item = Arc<Stored>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        // A listing with an unreadable object does not exist.
+        self.0.find_map(|slot| slot.into_object().ok())
     }
 }
 

@@ -4,17 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use api_types::revision::Revision;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use watch_cache::Change;
 
-use crate::backend;
-use crate::backend::ChangeKind;
+use crate::backend::{self, Record};
+use crate::store::slot::{Slot, Unreadable};
 use crate::store::{
-    Codec, DecodeError, Head, Labels, ObjectKey, Renderings, ResourceId, Stored,
-    set_resource_version,
+    DecodeError, Decoder, EncodedCache, Head, Labels, ResourceId, Stored, set_resource_version,
 };
 
 /// Bytes of values that one thread decodes at a time; less is not worth another thread.
@@ -24,30 +22,30 @@ const INTERNED: usize = 4096;
 
 /// Converts records to objects.
 pub(super) struct Loader {
-    codec: ArcSwap<Arc<dyn Codec>>,
+    decoder: ArcSwap<Arc<dyn Decoder>>,
     interned: Mutex<HashSet<Arc<str>>>,
     /// Whether an undecodable record was ever read: only then lists check for one.
     met_unreadable: AtomicBool,
 }
 
 /// A change of one resource.
-pub(super) type Loaded = (ResourceId, Change<Stored>);
+pub(super) type Loaded = (ResourceId, Change<Slot>);
 
 impl Loader {
-    pub(super) fn new(codec: Arc<dyn Codec>) -> Self {
+    pub(super) fn new(decoder: Arc<dyn Decoder>) -> Self {
         Self {
-            codec: ArcSwap::from_pointee(codec),
+            decoder: ArcSwap::from_pointee(decoder),
             interned: Mutex::default(),
             met_unreadable: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn codec(&self) -> Arc<dyn Codec> {
-        Arc::clone(&self.codec.load())
+    pub(super) fn decoder(&self) -> Arc<dyn Decoder> {
+        Arc::clone(&self.decoder.load())
     }
 
-    pub(super) fn replace_codec(&self, codec: Arc<dyn Codec>) {
-        self.codec.store(Arc::new(codec));
+    pub(super) fn replace_decoder(&self, decoder: Arc<dyn Decoder>) {
+        self.decoder.store(Arc::new(decoder));
     }
 
     /// Whether any record could not be decoded so far.
@@ -55,25 +53,25 @@ impl Loader {
         self.met_unreadable.load(Ordering::Acquire)
     }
 
-    /// Converts one record. An undecodable record becomes an object that carries the error: it must
-    /// neither look like a missing object nor affect other objects.
-    pub(super) fn object(&self, resource: &ResourceId, record: &backend::Record) -> Stored {
-        self.read(resource, record).unwrap_or_else(|error| {
-            self.met_unreadable.store(true, Ordering::Release);
-            unreadable(resource, record, &error)
-        })
+    /// Converts one record. An undecodable record must neither look like a missing object nor affect
+    /// other objects.
+    pub(super) fn slot(&self, record: &Record) -> Slot {
+        match self.read(record) {
+            Ok(object) => Slot::Readable(Arc::new(object)),
+            Err(error) => {
+                self.met_unreadable.store(true, Ordering::Release);
+                Slot::Unreadable(Arc::new(unreadable(record, &error)))
+            }
+        }
     }
 
-    fn read(&self, resource: &ResourceId, record: &backend::Record) -> Result<Stored, DecodeError> {
-        if !record.unreadable.is_empty() {
-            return Err(DecodeError(record.unreadable.clone()));
-        }
-        let decoded = self.codec.load().decode(resource, &record.value)?;
-        let value = decoded.value.as_ref().unwrap_or(&record.value);
+    fn read(&self, record: &Record) -> Result<Stored, DecodeError> {
+        let stored = record.value.as_ref();
+        let stored = stored.map_err(|reason| DecodeError(reason.clone()))?;
+        let decoded = self.decoder.load().decode(&record.resource, stored)?;
+        let value = decoded.value.as_ref().unwrap_or(stored);
         let bytes = set_resource_version(value, record.revision)
             .ok_or_else(|| DecodeError("not a JSON object with metadata".to_owned()))?;
-        let revision = Revision::new(record.revision)
-            .ok_or_else(|| DecodeError("stored without a revision".to_owned()))?;
         let Head {
             uid,
             labels,
@@ -81,26 +79,20 @@ impl Loader {
             deleting,
         } = decoded.head;
         Ok(Stored {
-            key: ObjectKey::new(&record.name.namespace, &record.name.name),
-            revision,
+            key: record.key.clone(),
+            revision: record.revision,
             uid: uid.into(),
             labels: self.labels(labels),
             fields: self.labels(fields),
             deleting,
-            unreadable: None,
             bytes: Bytes::from(bytes),
-            renderings: Renderings::default(),
+            encodings: EncodedCache::default(),
         })
     }
 
-    /// Objects of one resource, in the order of the records.
-    pub(super) fn objects(
-        &self,
-        resource: &ResourceId,
-        records: &[backend::Record],
-    ) -> Vec<Arc<Stored>> {
-        let load = |record| Arc::new(self.object(resource, record));
-        records.iter().map(load).collect()
+    /// Converts records, in their order.
+    pub(super) fn slots(&self, records: &[Record]) -> Vec<Slot> {
+        records.iter().map(|record| self.slot(record)).collect()
     }
 
     /// Changes of the given resources, in order; others are skipped. Large batches are decoded on
@@ -110,7 +102,7 @@ impl Loader {
         resources: &Arc<[ResourceId]>,
         changes: Vec<backend::Change>,
     ) -> Vec<Loaded> {
-        let bytes: usize = changes.iter().map(|change| change.record.value.len()).sum();
+        let bytes: usize = changes.iter().map(backend::Change::size).sum();
         if bytes <= THREAD_BYTES {
             return changes
                 .iter()
@@ -140,17 +132,16 @@ impl Loader {
     }
 
     fn change(&self, resources: &[ResourceId], change: &backend::Change) -> Option<Loaded> {
-        let name = &change.record.name;
-        let served = |id: &&ResourceId| id.resource() == name.resource && id.group() == name.group;
-        let resource = resources.iter().find(served)?.clone();
-        let loaded = match change.kind {
-            ChangeKind::Delete => Change::Delete {
-                key: ObjectKey::new(&name.namespace, &name.name)
-                    .as_str()
-                    .to_owned(),
-                revision: change.revision,
+        let resource = resources
+            .iter()
+            .find(|id| *id == change.resource())?
+            .clone();
+        let loaded = match change {
+            backend::Change::Put(record) => Change::Put(self.slot(record)),
+            backend::Change::Delete { key, revision, .. } => Change::Delete {
+                key: key.as_str().to_owned(),
+                revision: revision.get(),
             },
-            ChangeKind::Put => Change::Put(Arc::new(self.object(&resource, &change.record))),
         };
         Some((resource, loaded))
     }
@@ -181,30 +172,21 @@ impl Loader {
 fn part_len(changes: &[backend::Change]) -> usize {
     let mut bytes = 0;
     let within = |change: &&backend::Change| {
-        bytes += change.record.value.len();
+        bytes += change.size();
         bytes <= THREAD_BYTES
     };
     changes.iter().take_while(within).count().max(1)
 }
 
 /// The placeholder of an undecodable object.
-fn unreadable(resource: &ResourceId, record: &backend::Record, error: &DecodeError) -> Stored {
-    let key = ObjectKey::new(&record.name.namespace, &record.name.name);
-    let revision = record.revision;
-    tracing::error!(%resource, %key, revision, %error, "cannot decode stored object");
+fn unreadable(record: &Record, error: &DecodeError) -> Unreadable {
+    let (resource, key, revision) = (&record.resource, &record.key, record.revision);
+    tracing::error!(%resource, %key, %revision, %error, "cannot decode stored object");
     let message = format!("the stored object {key} of {resource} cannot be read: {error}");
-    Stored {
-        key,
-        // A record without a revision is a bug of the driver; the minimum never matches an expected
-        // revision.
-        revision: Revision::new(revision).unwrap_or(Revision::MIN),
-        uid: Box::default(),
-        labels: Labels::default(),
-        fields: Labels::default(),
-        deleting: false,
-        unreadable: Some(message.into()),
-        bytes: Bytes::new(),
-        renderings: Renderings::default(),
+    Unreadable {
+        key: key.clone(),
+        revision,
+        message: message.into(),
     }
 }
 

@@ -6,9 +6,7 @@ use api_types::revision::Revision;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use watch_cache::{Attribute, Item};
-
-use crate::store::{ObjectKey, StoreError};
+use crate::store::ObjectKey;
 
 /// Memory of an object besides its strings, bytes: the structure, its counters and allocations.
 const OVERHEAD: usize = 300;
@@ -22,11 +20,8 @@ pub struct Stored {
     pub(super) labels: Labels,
     pub(super) fields: Labels,
     pub(super) deleting: bool,
-    /// Why the object cannot be decoded, as a sentence. Such an object stays in the caches, so that
-    /// it does not look missing, and is never sent to clients.
-    pub(super) unreadable: Option<Box<str>>,
     pub(super) bytes: Bytes,
-    pub(super) renderings: Renderings,
+    pub(super) encodings: EncodedCache,
 }
 
 /// Sorted pairs of strings with shared keys: labels, or selectable fields.
@@ -36,13 +31,13 @@ pub struct Labels(pub(super) Box<[(Arc<str>, Box<str>)]>);
 /// Cached encodings of an object, each produced once and shared. The lock covers only the list: an
 /// encoding is produced in its own slot, so that it delays no reader of another.
 #[derive(Debug, Default)]
-pub struct Renderings(Mutex<Vec<(u64, Arc<OnceLock<Bytes>>)>>);
+pub struct EncodedCache(Mutex<Vec<(u64, Arc<OnceLock<Bytes>>)>>);
 
 /// Sets `metadata.resourceVersion` to `revision`, at its place in key order; `None` if the bytes
 /// are not a JSON object with an object `metadata`. An object that was stored at a revision is
 /// served as exactly these bytes.
 #[must_use]
-pub fn set_resource_version(object: &[u8], revision: u64) -> Option<Vec<u8>> {
+pub fn set_resource_version(object: &[u8], revision: Revision) -> Option<Vec<u8>> {
     let revision = format!("\"{revision}\"");
     kube_json::set_within(object, "metadata", "resourceVersion", &revision)
 }
@@ -91,19 +86,10 @@ impl Stored {
         &self.bytes
     }
 
-    /// The error of an undecodable object.
-    pub(super) fn trouble(&self) -> Option<StoreError> {
-        let message = self.unreadable.as_deref()?.to_owned();
-        Some(StoreError::Unreadable {
-            message,
-            revision: self.revision,
-        })
-    }
-
     /// Cached encodings of this object, such as a table row.
     #[must_use]
-    pub const fn renderings(&self) -> &Renderings {
-        &self.renderings
+    pub const fn encodings(&self) -> &EncodedCache {
+        &self.encodings
     }
 }
 
@@ -141,7 +127,7 @@ impl Labels {
     }
 }
 
-impl Renderings {
+impl EncodedCache {
     /// The encoding of `key`, produced by `encode` at the first call. Concurrent callers wait for
     /// it. The caller defines the keys: one per representation (version, media type, columns).
     pub fn get_or_encode(&self, key: u64, encode: impl FnOnce() -> Bytes) -> Bytes {
@@ -173,16 +159,9 @@ impl Renderings {
     }
 }
 
-impl Item for Stored {
-    fn key(&self) -> &str {
-        self.key.as_str()
-    }
-
-    fn revision(&self) -> u64 {
-        self.revision.get()
-    }
-
-    fn size(&self) -> usize {
+impl Stored {
+    /// Approximate memory in bytes.
+    pub(super) fn size(&self) -> usize {
         self.bytes.len()
             + self.key.as_str().len()
             + self.labels.size()
@@ -190,37 +169,19 @@ impl Item for Stored {
             + OVERHEAD
     }
 
-    fn attributes(&self, visit: &mut dyn FnMut(Attribute, &str, &str)) {
-        for (key, value) in self.labels.iter() {
-            visit(Attribute::Label, key, value);
-        }
-        for (key, value) in self.fields.iter() {
-            visit(Attribute::Field, key, value);
-        }
-    }
-
-    fn undecodable(&self) -> bool {
-        self.unreadable.is_some()
-    }
-
-    fn with_resource_version(&self, revision: u64) -> Self {
-        // Neither can fail for a decodable object: the bytes were spliced before, and the revision
-        // is that of a change.
+    /// The object at another revision: the last state of a deleted object, at the delete.
+    pub(super) fn with_resource_version(&self, revision: Revision) -> Self {
+        // Cannot fail: the bytes were spliced before.
         let bytes = set_resource_version(&self.bytes, revision).map(Bytes::from);
         Self {
             key: self.key.clone(),
-            revision: Revision::new(revision).unwrap_or(self.revision),
+            revision,
             uid: self.uid.clone(),
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             deleting: self.deleting,
-            unreadable: self.unreadable.clone(),
             bytes: bytes.unwrap_or_else(|| self.bytes.clone()),
-            renderings: Renderings::default(),
+            encodings: EncodedCache::default(),
         }
-    }
-
-    fn evict_encodings(&self) {
-        self.renderings.clear();
     }
 }

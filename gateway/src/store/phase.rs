@@ -24,13 +24,13 @@ pub enum Phase {
     /// Loading for the first time; nothing is served. Next: `Ready`.
     Initializing {
         /// Error of the last attempt.
-        trouble: Option<String>,
+        last_error: Option<String>,
     },
     /// As `Initializing`, but stored data cannot be read, so an operator must act. Loading is
     /// retried nevertheless. Next: `Ready`.
     Damaged {
         /// Error of the driver.
-        trouble: String,
+        error: String,
     },
     /// Loaded, and the change stream is connected. Next: `Stale` when the stream breaks,
     /// `Resyncing` when the caches become invalid.
@@ -40,14 +40,14 @@ pub enum Phase {
     Stale {
         /// Start of this phase.
         since: Instant,
-        /// Cause.
-        trouble: String,
+        /// Why.
+        cause: String,
     },
     /// The caches are invalid (commits may be missing) or too far behind, and are being reloaded.
     /// Next: `Ready`.
     Resyncing {
-        /// Cause.
-        trouble: String,
+        /// Why.
+        cause: String,
     },
 }
 
@@ -60,15 +60,13 @@ impl Phase {
         match self {
             Self::Ready => Ok(()),
             Self::Stale { since, .. } if since.elapsed() < STALE_GRACE => Ok(()),
-            Self::Stale { trouble, .. } => {
-                Err(format!("changes of storage do not arrive: {trouble}"))
-            }
-            Self::Damaged { trouble } => Err(format!("objects cannot be loaded: {trouble}")),
-            Self::Initializing { trouble: None } => Err("objects are being loaded".to_owned()),
+            Self::Stale { cause, .. } => Err(format!("changes of storage do not arrive: {cause}")),
+            Self::Damaged { error } => Err(format!("objects cannot be loaded: {error}")),
+            Self::Initializing { last_error: None } => Err("objects are being loaded".to_owned()),
             Self::Initializing {
-                trouble: Some(trouble),
+                last_error: Some(cause),
             }
-            | Self::Resyncing { trouble } => Err(format!("objects are being loaded: {trouble}")),
+            | Self::Resyncing { cause } => Err(format!("objects are being loaded: {cause}")),
         }
     }
 }

@@ -7,10 +7,12 @@ use api_types::revision::Revision;
 use tokio::time::Instant;
 use watch_cache::{AtError, Cache, Snapshot};
 
+use crate::store::inner::{Generation, Inner, frontier};
+use crate::store::slot::{self, Slot};
 use crate::store::watch::interest;
 use crate::store::{
-    Freshness, Generation, Inner, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError,
-    Stored, WatchRequest, WatchStart, Watcher,
+    Freshness, ListAt, ListRequest, Listing, Phase, ResourceId, StoreError, WatchRequest,
+    WatchStart, Watcher,
 };
 
 /// Longest wait for the cache to reach a revision: kube-apiserver's `blockTimeout`.
@@ -23,7 +25,7 @@ impl Inner {
             Freshness::Any => self.now(),
             Freshness::NotOlderThan(revision) => {
                 self.expect_current(revision)?;
-                self.reached(revision.get()).await
+                self.reached(revision).await
             }
             Freshness::Latest => {
                 self.now()?;
@@ -48,8 +50,8 @@ impl Inner {
             return Ok(());
         }
         Err(StoreError::Compacted {
-            requested: revision.get(),
-            oldest: self.now()?.frontier().up_to_revision(),
+            requested: revision,
+            oldest: frontier(&*self.now()?),
         })
     }
 
@@ -61,11 +63,11 @@ impl Inner {
     }
 
     /// Waits until the caches, or those that replace them meanwhile, reach a revision.
-    async fn reached(&self, revision: u64) -> Result<Arc<Generation>, StoreError> {
+    async fn reached(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
         let deadline = Instant::now() + FRESHNESS_TIMEOUT;
         loop {
             let generation = self.now()?;
-            let reached = generation.frontier().reached(revision);
+            let reached = generation.frontier().reached(revision.get());
             match tokio::time::timeout_at(deadline, reached).await {
                 Ok(Ok(())) => return Ok(generation),
                 // Replaced: the new caches exist or are being loaded.
@@ -75,15 +77,15 @@ impl Inner {
         }
     }
 
-    fn not_reached(&self, requested: u64, generation: &Generation) -> StoreError {
+    fn not_reached(&self, requested: Revision, generation: &Generation) -> StoreError {
         match &*self.phase.borrow() {
-            Phase::Stale { trouble, .. } | Phase::Resyncing { trouble } => {
-                StoreError::unavailable(trouble.clone())
+            Phase::Stale { cause, .. } | Phase::Resyncing { cause } => {
+                StoreError::unavailable(cause.clone())
             }
             Phase::Ready | Phase::Initializing { .. } | Phase::Damaged { .. } => {
                 StoreError::FutureRevision {
                     requested,
-                    current: generation.frontier().up_to_revision(),
+                    current: frontier(generation),
                     start_of_watch: false,
                 }
             }
@@ -91,10 +93,10 @@ impl Inner {
     }
 
     /// The caches once they contain an exact revision, if it exists.
-    async fn exact(&self, revision: Revision) -> Result<Arc<Generation>, StoreError> {
-        self.expect_current(revision)?;
-        let (generation, requested) = (self.now()?, revision.get());
-        if generation.frontier().up_to_revision() >= requested {
+    async fn exact(&self, requested: Revision) -> Result<Arc<Generation>, StoreError> {
+        self.expect_current(requested)?;
+        let generation = self.now()?;
+        if frontier(&generation) >= requested {
             return Ok(generation);
         }
         let current = self
@@ -117,10 +119,9 @@ impl Inner {
     /// seldom restored (docs/adr/0013-revisions-below-2-53.md); here only revisions that no store
     /// can issue are accepted. The backend is read only if the caches have not reached the
     /// revision.
-    async fn expect_issued(&self, revision: Revision) -> Result<(), StoreError> {
-        let requested = revision.get();
-        let reached = self.now()?.frontier().up_to_revision() >= requested;
-        if reached || revision.is_too_large_for_a_store() {
+    async fn expect_issued(&self, requested: Revision) -> Result<(), StoreError> {
+        let reached = frontier(&*self.now()?) >= requested;
+        if reached || requested.is_too_large_for_a_store() {
             return Ok(());
         }
         let current = self.backend.current_revision().await;
@@ -150,7 +151,7 @@ impl Inner {
                 let cache = cache(&*self.exact(revision).await?, resource)?;
                 cache
                     .at(revision.get())
-                    .map_err(|error| StoreError::at(revision.get(), error))?
+                    .map_err(|error| StoreError::at(revision, error))?
             }
             None => {
                 let cache = cache(&*self.fresh(freshness).await?, resource)?;
@@ -161,7 +162,7 @@ impl Inner {
                 snapshot
             }
         };
-        let revision = Revision::new(snapshot.revision()).ok_or_else(StoreError::no_revision)?;
+        let revision = slot::revision(snapshot.revision());
         let scope = request.scope.for_cache();
         self.expect_readable(&snapshot, &scope).await?;
         Ok(Listing {
@@ -175,7 +176,7 @@ impl Inner {
     /// Fails if the list contains an undecodable object: a list is complete or an error.
     async fn expect_readable(
         &self,
-        snapshot: &Snapshot<Stored>,
+        snapshot: &Snapshot<Slot>,
         scope: &watch_cache::Scope,
     ) -> Result<(), StoreError> {
         if !self.loader.met_unreadable() {
@@ -183,8 +184,8 @@ impl Inner {
         }
         let mut turn = self.walks.begin();
         for object in snapshot.iter(scope.clone(), std::ops::Bound::Unbounded) {
-            if let Some(trouble) = object.trouble() {
-                return Err(trouble);
+            if let Some(error) = object.error() {
+                return Err(error);
             }
             turn.pass(0).await;
         }
@@ -202,7 +203,7 @@ impl Inner {
             WatchStart::After(revision) => {
                 self.expect_current(revision)?;
                 self.expect_issued(revision).await?;
-                (revision.get(), cache(&*self.now()?, resource)?, None)
+                (revision, cache(&*self.now()?, resource)?, None)
             }
             WatchStart::Initial(freshness) | WatchStart::Now(freshness) => {
                 let cache = cache(&*self.fresh(freshness).await?, resource)?;
@@ -212,11 +213,11 @@ impl Inner {
                     self.expect_readable(&snapshot, &scope).await?;
                 }
                 let walk = initial.then(|| snapshot.iter(scope, std::ops::Bound::Unbounded));
-                (snapshot.revision(), cache, walk)
+                (slot::revision(snapshot.revision()), cache, walk)
             }
         };
         let cursor = cache
-            .follow(after, interest)
+            .follow(after.get(), interest)
             .map_err(|error| StoreError::at(after, error))?;
         let turn = self.walks.begin();
         Ok(Watcher::new(cursor, initial, turn, request.filter, after))
@@ -226,19 +227,22 @@ impl Inner {
 pub(super) fn cache(
     generation: &Generation,
     resource: &ResourceId,
-) -> Result<Arc<Cache<Stored>>, StoreError> {
+) -> Result<Arc<Cache<Slot>>, StoreError> {
     generation
         .get(resource)
         .ok_or_else(|| StoreError::UnknownResource(resource.clone()))
 }
 
 impl StoreError {
-    fn at(requested: u64, error: AtError) -> Self {
+    fn at(requested: Revision, error: AtError) -> Self {
         match error {
-            AtError::Compacted { oldest } => Self::Compacted { requested, oldest },
+            AtError::Compacted { oldest } => Self::Compacted {
+                requested,
+                oldest: slot::revision(oldest),
+            },
             AtError::Future { current } => Self::FutureRevision {
                 requested,
-                current,
+                current: slot::revision(current),
                 start_of_watch: false,
             },
         }

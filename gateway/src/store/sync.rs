@@ -3,6 +3,9 @@
 mod follow;
 mod load;
 
+mod apply;
+mod list;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{BackendTasks, Error, Reason};
-use crate::store::{Codec, Inner, Phase, ResourceId};
+use crate::store::inner::Inner;
+use crate::store::{Decoder, Phase, ResourceId};
 
 /// The first and the longest pause between attempts to reach the backend.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -31,20 +35,18 @@ pub struct StoreTask {
 
 /// A new set of resources.
 pub(super) struct Reload {
-    pub(super) codec: Arc<dyn Codec>,
+    pub(super) decoder: Arc<dyn Decoder>,
     /// Resources to load again, although they were served before.
     pub(super) changed: Vec<ResourceId>,
     pub(super) done: oneshot::Sender<()>,
 }
 
-/// Why the caches cannot be kept.
-enum Void {
-    /// Told to stop.
-    Stopped,
+/// Why the caches cannot be kept and are loaded again.
+enum ResyncReason {
     /// History the caches lack is gone. They may serve until new ones are loaded.
     Behind(String),
     /// Commits may be missing: nothing known so far may be served.
-    Epoch(String),
+    EpochChanged(String),
 }
 
 /// Pauses between attempts to reach the backend.
@@ -65,7 +67,7 @@ impl StoreTask {
     }
 }
 
-/// Load, follow until the caches are void, and again.
+/// Load, follow until the caches cannot be kept, and again.
 async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: CancellationToken) {
     let mut identity = inner.backend.identity();
     let mut pauses = backoff();
@@ -80,13 +82,13 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
             Ok(loaded) => loaded,
             Err(error) => {
                 // Attempts are frequent: log changes of the error only.
-                let news = inner.in_trouble(&error);
+                let changed = inner.loading_failed(&error);
                 if error.reason == Reason::Corrupt {
-                    if news {
+                    if changed {
                         tracing::error!(%error, "objects cannot be loaded");
                     }
                     pauses = Backoff::new(DAMAGE_PAUSE, DAMAGE_PAUSE);
-                } else if news {
+                } else if changed {
                     tracing::warn!(%error, "objects cannot be loaded, trying again");
                 }
                 tokio::select! {
@@ -109,18 +111,16 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
         inner.backend.admit(&header);
         inner.phase.send_replace(Phase::Ready);
         let follower = follow::Follower::new(&inner, &generation);
-        let (trouble, void) = match follower
-            .run(stream, &mut identity, &mut reloads, &cancel)
-            .await
-        {
-            Void::Stopped => return,
-            Void::Behind(trouble) => (trouble, false),
-            Void::Epoch(trouble) => (trouble, true),
+        let followed = follower.run(stream, &mut identity, &mut reloads, &cancel);
+        let (cause, invalid) = match followed.await {
+            None => return,
+            Some(ResyncReason::Behind(cause)) => (cause, false),
+            Some(ResyncReason::EpochChanged(cause)) => (cause, true),
         };
-        tracing::warn!(trouble, "objects are loaded again");
+        tracing::warn!(cause, "objects are loaded again");
         // Publish `Resyncing` before the caches are dropped, so that no reader observes `Ready` without one.
-        inner.phase.send_replace(Phase::Resyncing { trouble });
-        if void {
+        inner.phase.send_replace(Phase::Resyncing { cause });
+        if invalid {
             inner.generation.store(None);
             generation.close();
         }
@@ -128,35 +128,35 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
 }
 
 impl Inner {
-    /// Notes why objects cannot be loaded; gives whether that is news.
-    fn in_trouble(&self, error: &Error) -> bool {
-        let trouble = error.to_string();
+    /// Sets the phase after an attempt to load failed; returns whether it is another one.
+    fn loading_failed(&self, error: &Error) -> bool {
+        let cause = error.to_string();
         let damaged = error.reason == Reason::Corrupt;
         self.phase.send_if_modified(|phase| {
             let next = match phase {
                 Phase::Initializing { .. } | Phase::Damaged { .. } if damaged => {
-                    Phase::Damaged { trouble }
+                    Phase::Damaged { error: cause }
                 }
                 Phase::Initializing { .. } | Phase::Damaged { .. } => Phase::Initializing {
-                    trouble: Some(trouble),
+                    last_error: Some(cause),
                 },
                 Phase::Ready | Phase::Stale { .. } | Phase::Resyncing { .. } => {
-                    Phase::Resyncing { trouble }
+                    Phase::Resyncing { cause }
                 }
             };
-            let news = *phase != next;
+            let changed = *phase != next;
             *phase = next;
-            news
+            changed
         })
     }
 }
 
-impl Void {
-    /// Whether a failure means that the caches cannot be resumed.
-    fn because(error: &Error) -> Option<Self> {
+impl ResyncReason {
+    /// Why the caches cannot be resumed after an error; none if they can.
+    fn of(error: &Error) -> Option<Self> {
         match error.reason {
-            Reason::Compacted { .. } => Some(Self::Behind(error.to_string())),
-            Reason::EpochChanged => Some(Self::Epoch(error.to_string())),
+            Reason::Compacted => Some(Self::Behind(error.to_string())),
+            Reason::EpochChanged => Some(Self::EpochChanged(error.to_string())),
             _ => None,
         }
     }

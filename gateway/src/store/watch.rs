@@ -6,6 +6,7 @@ use api_types::revision::Revision;
 use watch_cache::{Attribute, Cursor, CursorError, Delivery, Interest, Iter, Kind, Scope, Select};
 
 use crate::compute::Turn;
+use crate::store::slot::{Slot, revision};
 use crate::store::{StoreError, Stored};
 
 /// The objects that a watcher selects. Must be a pure function of the object.
@@ -76,14 +77,14 @@ impl WatchItem {
 
 /// An open watch; ends when dropped.
 pub struct Watcher {
-    cursor: Cursor<Stored>,
+    cursor: Cursor<Slot>,
     /// Remaining initial objects.
-    initial: Option<Iter<Stored>>,
+    initial: Option<Iter<Slot>>,
     /// Turn of the iteration over them.
     turn: Turn,
     chosen: Chosen,
     /// Revision after which changes start.
-    started: u64,
+    started: Revision,
     ended: bool,
 }
 
@@ -92,11 +93,11 @@ struct Chosen(Arc<dyn Filter>);
 
 impl Watcher {
     pub(super) fn new(
-        cursor: Cursor<Stored>,
-        initial: Option<Iter<Stored>>,
+        cursor: Cursor<Slot>,
+        initial: Option<Iter<Slot>>,
         turn: Turn,
         filter: Arc<dyn Filter>,
-        started: u64,
+        started: Revision,
     ) -> Self {
         Self {
             cursor,
@@ -126,8 +127,12 @@ impl Watcher {
         while self.initial.is_some() {
             let items = self.next_initial(max.max(1));
             self.turn.end();
-            if !items.is_empty() {
-                return Some(Ok(items));
+            match items {
+                Ok(items) if items.is_empty() => {}
+                items => {
+                    self.ended = items.is_err();
+                    return Some(items);
+                }
             }
             self.turn.renew().await;
         }
@@ -146,26 +151,24 @@ impl Watcher {
         if self.ended || self.initial.is_some() {
             return None;
         }
-        let progress = self
-            .cursor
-            .progress()
-            .filter(|progress| *progress > self.started)?;
-        Revision::new(progress)
+        let progress = Revision::new(self.cursor.progress()?)?;
+        (progress > self.started).then_some(progress)
     }
 
     /// The next initial objects, and after the last of them the end mark. None if no object was
     /// found within a turn.
-    fn next_initial(&mut self, max: usize) -> Vec<WatchItem> {
+    fn next_initial(&mut self, max: usize) -> Result<Vec<WatchItem>, StoreError> {
         let mut items = Vec::new();
         let Some(walk) = &mut self.initial else {
-            return items;
+            return Ok(items);
         };
         while items.len() < max {
-            let Some(object) = walk.next() else {
+            let Some(slot) = walk.next() else {
                 self.initial = None;
-                items.extend(Revision::new(self.started).map(WatchItem::InitialEnd));
+                items.push(WatchItem::InitialEnd(self.started));
                 break;
             };
+            let object = slot.into_object()?;
             if self.chosen.0.matches(&object) {
                 items.push(WatchItem::Initial(object));
             }
@@ -173,14 +176,14 @@ impl Watcher {
                 break;
             }
         }
-        items
+        Ok(items)
     }
 
     fn cut(&self, cut: CursorError) -> StoreError {
         match cut {
             CursorError::Behind { oldest } => StoreError::Compacted {
                 requested: self.started,
-                oldest,
+                oldest: revision(oldest),
             },
             CursorError::Closed => StoreError::EpochChanged,
         }
@@ -193,11 +196,13 @@ impl Filter for Everything {
     }
 }
 
-impl Select<Stored> for Chosen {
-    fn matches(&self, object: &Stored) -> bool {
-        // Whether an undecodable object matches is unknown, so its watchers get an error instead of
-        // skipping it.
-        object.unreadable.is_some() || self.0.matches(object)
+impl Select<Slot> for Chosen {
+    fn matches(&self, slot: &Slot) -> bool {
+        match slot {
+            Slot::Readable(object) => self.0.matches(object),
+            // Whether it matches is unknown, so its watchers get an error instead of skipping it.
+            Slot::Unreadable(_) => true,
+        }
     }
 }
 
@@ -219,23 +224,19 @@ pub(super) fn interest(scope: Scope, filter: &dyn Filter) -> Interest {
     Interest { scope, equality }
 }
 
-impl TryFrom<Delivery<Stored>> for WatchItem {
+impl TryFrom<Delivery<Slot>> for WatchItem {
     type Error = StoreError;
 
-    fn try_from(delivery: Delivery<Stored>) -> Result<Self, StoreError> {
+    fn try_from(delivery: Delivery<Slot>) -> Result<Self, StoreError> {
         let kind = match delivery.kind {
             Kind::Added => EventKind::Added,
             Kind::Modified => EventKind::Modified,
             Kind::Deleted => EventKind::Deleted,
         };
-        let revision = Revision::new(delivery.revision).ok_or_else(StoreError::no_revision)?;
-        if let Some(error) = delivery.item.trouble() {
-            return Err(error);
-        }
         Ok(Self::Event {
             kind,
-            object: delivery.item,
-            revision,
+            object: delivery.item.into_object()?,
+            revision: revision(delivery.revision),
         })
     }
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use api_types::field::{Error, Errors, Path};
 use api_types::meta::Meta;
-use api_types::names;
 use api_types::options::PropagationPolicy;
+use api_types::{go_text, names};
 use serde_json::Value;
 
 use super::edit;
-use super::metadata::go_strings;
 
 /// Held until the garbage collector has removed the dependents' references.
 const ORPHAN: &str = "orphan";
@@ -41,7 +40,7 @@ pub(super) fn validate(meta: Meta<'_>, path: Path<'_>, errors: &mut Errors) {
 pub(super) fn none_added(meta: Meta<'_>, old: Meta<'_>, path: Path<'_>) -> Option<Error> {
     let added = added(meta, Some(old));
     let detail = || {
-        let names = go_strings(added.iter().copied());
+        let names = go_text::string_slice(added.iter().copied());
         format!(
             "no new finalizers can be added if the object is being deleted, found new finalizers \
              {names}"

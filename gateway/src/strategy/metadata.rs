@@ -2,7 +2,7 @@
 
 use api_types::field::{Error, Errors, Path, Value as Shown};
 use api_types::meta::Meta;
-use api_types::{go_text, names};
+use api_types::names;
 use serde_json::Value;
 
 use super::{finalizers, owners};
@@ -165,10 +165,4 @@ fn without_trailing_dash(prefix: &str) -> String {
         }
         _ => prefix.to_owned(),
     }
-}
-
-/// `[]string{"a", "b"}`.
-pub(super) fn go_strings<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = texts.map(go_text::quote).collect();
-    format!("[]string{{{}}}", quoted.join(", "))
 }

@@ -128,7 +128,9 @@ async fn exact_revision_is_served_or_expired() {
     let expired = async {
         loop {
             match server.list(exact(written[3])).await {
-                Err(StoreError::Compacted { requested, oldest }) => return (requested, oldest),
+                Err(StoreError::Compacted { requested, oldest }) => {
+                    return (requested.get(), oldest.get());
+                }
                 Ok(_) => tokio::task::yield_now().await,
                 other => panic!("neither there nor expired: {other:?}"),
             }
@@ -141,7 +143,7 @@ async fn exact_revision_is_served_or_expired() {
     let Err(StoreError::FutureRevision { current, .. }) = future else {
         panic!("not there yet: {future:?}")
     };
-    assert_eq!(current, written[59]);
+    assert_eq!(current.get(), written[59]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +154,7 @@ async fn future_revision_times_out_after_three_seconds() {
     let at = ListAt::Fresh(Freshness::NotOlderThan(revision(written + 100)));
     let response = server.list(ListRequest { at, ..latest() }).await;
     assert!(
-        matches!(response, Err(StoreError::FutureRevision { current, .. }) if current == written)
+        matches!(response, Err(StoreError::FutureRevision { current, .. }) if current.get() == written)
     );
     assert!(began.elapsed() >= Duration::from_secs(3));
 }
@@ -295,7 +297,7 @@ async fn watch_from_unissued_revision_expires() {
     else {
         panic!("a watch from the future: {rejected:?}")
     };
-    assert_eq!((current, asked()), (written, before + 1));
+    assert_eq!((current.get(), asked()), (written, before + 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,7 +363,7 @@ async fn store_of_older_epoch_is_rejected_with_remedy() {
     server.fake.start();
     let remedy = "restart the gateways";
     let named =
-        |phase: &Phase| matches!(phase, Phase::Stale { trouble, .. } if trouble.contains(remedy));
+        |phase: &Phase| matches!(phase, Phase::Stale { cause, .. } if cause.contains(remedy));
     server.until(named).await;
     let rejected = server
         .list(latest())
@@ -378,7 +380,14 @@ async fn store_under_import_is_awaited() {
     fake.put([("a/x".to_owned(), thing("a/x", 1, "red"))]);
     fake.disk.lock().faults.importing = Some(9);
     let server = TestServer::start(fake, StoreConfig::default());
-    let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
+    let waits = |phase: &Phase| {
+        matches!(
+            phase,
+            Phase::Initializing {
+                last_error: Some(_)
+            }
+        )
+    };
     server.until(waits).await;
     server.fake.disk.lock().faults.importing = None;
     server.until(|phase| *phase == Phase::Ready).await;

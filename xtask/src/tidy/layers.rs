@@ -74,7 +74,7 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["backend", "request", "reply"],
     &["kube"],
     &["store", "auth", "authz"],
-    &["resources", "status", "patch"],
+    &["resources", "status", "patch", "scale"],
     &["codec", "strategy", "admission"],
     &["registry"],
     &["discovery", "openapi", "health"],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::merged::Fields;
+use super::requirement::FieldRequirement;
 use super::{Lookup, SelectorError};
 
 /// Requirements that must all hold. The empty selector matches everything. Cheap to clone.
@@ -10,17 +11,6 @@ use super::{Lookup, SelectorError};
 pub struct FieldSelector {
     requirements: Arc<[FieldRequirement]>,
     merged: Arc<Fields>,
-}
-
-/// A requirement of one field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldRequirement {
-    /// The field's path, such as `metadata.name`.
-    pub field: String,
-    /// The value to compare with.
-    pub value: String,
-    /// Whether field and value must be equal; otherwise they must differ.
-    pub equal: bool,
 }
 
 impl FieldSelector {

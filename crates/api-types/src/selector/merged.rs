@@ -6,8 +6,8 @@
 //! compared once, and an object with fewer labels than the selector has keys is matched label by
 //! label. The cost per object is the smaller of the two numbers, times a binary search.
 
-use super::label::{Operator, Requirement};
-use super::{FieldRequirement, Lookup};
+use super::Lookup;
+use super::requirement::{FieldRequirement, Operator, Requirement};
 
 /// The compiled form of a [`LabelSelector`](super::LabelSelector).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

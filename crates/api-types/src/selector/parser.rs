@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::SelectorError;
-use super::label::{Operator, Requirement};
 use super::lexer::{Item, Token, scan};
+use super::requirement::{Operator, Requirement};
 
 /// Parses all requirements, in the order of the text.
 pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, SelectorError> {

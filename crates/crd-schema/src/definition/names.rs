@@ -5,7 +5,7 @@ use api_types::names::dns1035_label;
 use serde_json::{Map, Value};
 
 use super::Names;
-use super::read::{list, text};
+use super::fields::{list, text};
 
 pub(super) fn read(map: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) -> Names {
     let kind = text(map, "kind", path, errors).to_owned();

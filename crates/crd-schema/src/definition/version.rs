@@ -7,7 +7,7 @@ use api_types::names::dns1035_label;
 use serde_json::{Map, Value};
 
 use super::Version;
-use super::read::{flag, list, object, text};
+use super::fields::{flag, list, object, text};
 use crate::columns::{self, Column};
 use crate::scale::ScalePaths;
 use crate::selectable::{self, SelectableField};

@@ -2,7 +2,8 @@
 
 use serde_json::{Number, Value};
 
-use super::{ParseError, Parser};
+use super::Parser;
+use crate::error::ParseError;
 
 impl Parser<'_> {
     /// Parses a number; the current byte is a digit or a minus.

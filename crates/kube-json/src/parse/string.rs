@@ -1,6 +1,7 @@
 //! Strings and their escapes.
 
-use super::{ParseError, Parser, end_of_input};
+use super::{Parser, end_of_input};
+use crate::error::ParseError;
 
 /// The bytes as text, with each invalid UTF-8 byte replaced by U+FFFD.
 pub(super) fn replace_invalid(input: &[u8]) -> String {

@@ -1,9 +1,16 @@
 //! What no driver may say.
 
-use backend_proto::v1::{self, event::Type, op::Action, op_result, op_result::conflict::Cause};
+use std::sync::Arc;
 
-use super::{MAX_REVISION, change, header, record, revision, verdict};
+use api_types::revision::Revision;
+use backend_proto::limits::MAX_REVISION;
+use backend_proto::v1::{self, event::Type, op_result, op_result::conflict::Cause};
+use bytes::Bytes;
+
+use super::{change, header, record, revision, verdict};
 use crate::backend::error::{Error, Outcome, Reason};
+use crate::backend::key::{ObjectKey, ResourceId};
+use crate::backend::record::{Action, Index, WriteOp};
 
 fn key(name: &str) -> Option<v1::Key> {
     Some(v1::Key {
@@ -31,12 +38,12 @@ fn refused<T: std::fmt::Debug>(checked: Result<T, Error>) -> Error {
 
 #[test]
 fn revisions_are_numbers_that_every_client_can_hold() {
-    for good in [0, 1, MAX_REVISION] {
-        assert_eq!(revision(good as i64).expect("a revision"), good);
+    for good in [1, MAX_REVISION] {
+        assert_eq!(revision(good).expect("a revision").get(), good as u64);
     }
-    for bad in [-1, i64::MIN, MAX_REVISION as i64 + 1, i64::MAX] {
+    for bad in [0, -1, i64::MIN, MAX_REVISION + 1, i64::MAX] {
         refused(revision(bad));
-        refused(record(stored("x", bad)));
+        refused(record(stored("x", bad), None));
         for field in 0..3 {
             let mut fields = [1; 3];
             fields[field] = bad;
@@ -49,7 +56,7 @@ fn revisions_are_numbers_that_every_client_can_hold() {
             })));
         }
     }
-    refused(record(stored("x", 0)));
+    refused(record(stored("x", 0), None));
 }
 
 #[test]
@@ -85,12 +92,13 @@ fn headers_name_their_store() {
 #[test]
 fn records_have_a_key_that_is_no_other() {
     for name in ["", "b/c", "b\0"] {
-        refused(record(stored(name, 1)));
+        refused(record(stored(name, 1), None));
     }
-    refused(record(v1::Record {
+    let without = v1::Record {
         key: None,
         ..stored("x", 1)
-    }));
+    };
+    refused(record(without, None));
 }
 
 #[test]
@@ -119,11 +127,24 @@ fn changes_have_their_record() {
 
 #[test]
 fn a_verdict_that_fits_no_operation_leaves_the_outcome_open() {
-    let op = |action: Action, expected_revision: i64| v1::Op {
-        key: key("x"),
-        action: action.into(),
-        expected_revision,
-        ..v1::Op::default()
+    let op = |action: Action, expected: u64| WriteOp {
+        resource: ResourceId::new("example.com", "things"),
+        key: ObjectKey::new("a", "x"),
+        action,
+        expected: Revision::new(expected),
+        origin: Arc::default(),
+    };
+    let value = || (Bytes::from_static(b"{}"), Index::default());
+    let create = || {
+        let (value, index) = value();
+        Action::Create { value, index }
+    };
+    let update = || {
+        let (value, index) = value();
+        Action::Update { value, index }
+    };
+    let result = |verdict| v1::OpResult {
+        verdict: Some(verdict),
     };
     let applied = |revision: i64, deleted: Option<v1::Record>| {
         op_result::Verdict::Applied(op_result::Applied {
@@ -139,40 +160,24 @@ fn a_verdict_that_fits_no_operation_leaves_the_outcome_open() {
         })
     };
     let cases = [
-        (Action::Create, 0, applied(0, None)),
-        (Action::Create, 0, applied(i64::MAX, None)),
+        (create(), 0, applied(0, None)),
+        (create(), 0, applied(i64::MAX, None)),
         (Action::Delete, 0, applied(9, Some(stored("y", 8)))),
-        (Action::Create, 0, conflict(Cause::NotFound, None)),
+        (create(), 0, conflict(Cause::NotFound, None)),
+        (create(), 0, conflict(Cause::Exists, Some(stored("y", 8)))),
+        (update(), 0, conflict(Cause::Revision, Some(stored("x", 8)))),
+        (update(), 0, conflict(Cause::Uid, Some(stored("x", 8)))),
+        (update(), 7, conflict(Cause::Exists, Some(stored("x", 8)))),
         (
-            Action::Create,
-            0,
-            conflict(Cause::Exists, Some(stored("y", 8))),
-        ),
-        (
-            Action::Update,
-            0,
-            conflict(Cause::Revision, Some(stored("x", 8))),
-        ),
-        (
-            Action::Update,
-            0,
-            conflict(Cause::Uid, Some(stored("x", 8))),
-        ),
-        (
-            Action::Update,
-            7,
-            conflict(Cause::Exists, Some(stored("x", 8))),
-        ),
-        (
-            Action::Update,
+            update(),
             7,
             conflict(Cause::Revision, Some(stored("x", -8))),
         ),
     ];
     for (action, expected, told) in cases {
-        let error = refused(verdict(&op(action, expected), told));
+        let error = refused(verdict(&op(action, expected), result(told)));
         assert_eq!(error.outcome, Outcome::Unknown);
     }
     let sound = conflict(Cause::Revision, Some(stored("x", 8)));
-    verdict(&op(Action::Update, 7), sound).expect("sound");
+    verdict(&op(update(), 7), result(sound)).expect("sound");
 }

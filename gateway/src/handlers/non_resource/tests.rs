@@ -35,7 +35,7 @@ fn api(loaded: bool) -> Api {
     let phase = if loaded {
         crate::store::Phase::Ready
     } else {
-        crate::store::Phase::Initializing { trouble: None }
+        crate::store::Phase::Initializing { last_error: None }
     };
     let (_, phase) = tokio::sync::watch::channel(phase);
     let health = Health::new(phase, Lifecycle::new().shutdown_initiated);

@@ -1,10 +1,11 @@
 //! Small patches that are expensive to apply.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api_types::media_type::PatchType;
 use kube_json::{MAX_DEPTH, STACK_SIZE, Weight};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::apply;
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use watch_cache::Change;
 
 use crate::backend::{Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
-use crate::store::sync::load::list;
-use crate::store::sync::{Reload, Void, backoff};
-use crate::store::{Generation, Inner, Phase, ResourceId, Stored};
+use crate::store::inner::{Generation, Inner, frontier};
+use crate::store::sync::apply::apply;
+use crate::store::sync::list::list;
+use crate::store::sync::{Reload, ResyncReason, backoff};
+use crate::store::{Phase, ResourceId};
 
 /// Applies what the backend tells to one generation of caches.
 pub(super) struct Follower<'a> {
@@ -21,7 +22,7 @@ pub(super) struct Follower<'a> {
 
 impl<'a> Follower<'a> {
     pub(super) fn new(inner: &'a Arc<Inner>, generation: &'a Arc<Generation>) -> Self {
-        let resources = inner.loader.codec().resources().into();
+        let resources = inner.loader.decoder().resources().into();
         Self {
             inner,
             generation,
@@ -29,14 +30,14 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Follows, resuming broken streams, until the caches are void.
+    /// Follows, resuming broken streams, until the caches cannot be kept; none at the shutdown.
     pub(super) async fn run(
         mut self,
         stream: ChangeStream,
         identity: &mut IdentityWatch,
         reloads: &mut mpsc::Receiver<Reload>,
         cancel: &CancellationToken,
-    ) -> Void {
+    ) -> Option<ResyncReason> {
         let mut stream = Some(stream);
         loop {
             let next = async {
@@ -47,9 +48,10 @@ impl<'a> Follower<'a> {
             };
             let next = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Void::Stopped,
+                () = cancel.cancelled() => return None,
                 () = identity.changed() => {
-                    return Void::Epoch("the storage backend changed its epoch".to_owned());
+                    let cause = "the storage backend changed its epoch".to_owned();
+                    return Some(ResyncReason::EpochChanged(cause));
                 }
                 Some(reload) = reloads.recv() => Next::Reload(reload),
                 next = next => next,
@@ -59,8 +61,8 @@ impl<'a> Follower<'a> {
                     apply(self.inner, self.generation, &self.resources, batch).await;
                 }
                 Next::Batch(Err(error)) => {
-                    if let Some(void) = Void::because(&error) {
-                        return void;
+                    if let Some(reason) = ResyncReason::of(&error) {
+                        return Some(reason);
                     }
                     stream = None;
                     self.stale(&error);
@@ -70,12 +72,12 @@ impl<'a> Follower<'a> {
                         self.inner.phase.send_replace(Phase::Ready);
                         stream = Some(resumed);
                     }
-                    Err(void) => return void,
+                    Err(reason) => return Some(reason),
                 },
                 // Not in the select above: a cancelled reload would be half done.
                 Next::Reload(reload) => {
-                    if let Err(void) = self.reload(reload).await {
-                        return void;
+                    if let Err(reason) = self.reload(reload).await {
+                        return Some(reason);
                     }
                 }
             }
@@ -83,10 +85,10 @@ impl<'a> Follower<'a> {
     }
 
     /// Tries to resume until it works or cannot work.
-    async fn resume(&self) -> Result<ChangeStream, Void> {
+    async fn resume(&self) -> Result<ChangeStream, ResyncReason> {
         let mut pauses = backoff();
         loop {
-            let through = self.generation.frontier().up_to_revision();
+            let through = frontier(self.generation);
             let mut error = match self.inner.backend.watch(through).await {
                 Ok(mut stream) => match stream.first().await {
                     Ok(()) => return Ok(stream),
@@ -94,11 +96,11 @@ impl<'a> Follower<'a> {
                 },
                 Err(error) => error,
             };
-            if let Some(void) = Void::because(&error) {
-                return Err(void);
+            if let Some(reason) = ResyncReason::of(&error) {
+                return Err(reason);
             }
-            if let Reason::FutureRevision { current } = error.reason {
-                tracing::error!(through, current, "storage went back, waiting for it");
+            if error.reason == Reason::FutureRevision {
+                tracing::error!(%through, %error, "storage revision regressed");
                 // A new epoch is told to whoever waits for it, and an old one is the reason.
                 let asked = self.inner.backend.current_revision().await;
                 if let Err(refused) = asked
@@ -114,16 +116,16 @@ impl<'a> Follower<'a> {
 
     fn stale(&self, error: &Error) {
         self.inner.phase.send_if_modified(|phase| {
-            let trouble = error.to_string();
-            if let Phase::Stale { trouble: known, .. } = phase {
-                let news = *known != trouble;
-                *known = trouble;
-                return news;
+            let cause = error.to_string();
+            if let Phase::Stale { cause: known, .. } = phase {
+                let changed = *known != cause;
+                *known = cause;
+                return changed;
             }
             tracing::warn!(%error, "change stream broke, resuming");
             *phase = Phase::Stale {
                 since: Instant::now(),
-                trouble,
+                cause,
             };
             true
         });
@@ -131,9 +133,11 @@ impl<'a> Follower<'a> {
 
     /// Serves another set of resources. New ones are loaded as they were at the frontier, so that
     /// the stream goes on for all alike.
-    async fn reload(&mut self, reload: Reload) -> Result<(), Void> {
-        let resources: Arc<[ResourceId]> = reload.codec.resources().into();
-        self.inner.loader.replace_codec(Arc::clone(&reload.codec));
+    async fn reload(&mut self, reload: Reload) -> Result<(), ResyncReason> {
+        let resources: Arc<[ResourceId]> = reload.decoder.resources().into();
+        self.inner
+            .loader
+            .replace_decoder(Arc::clone(&reload.decoder));
         for gone in self
             .resources
             .iter()
@@ -144,14 +148,14 @@ impl<'a> Follower<'a> {
         let budget = LoadBudget::new(self.inner.config.load_bytes());
         let kept = |it: &ResourceId| self.resources.contains(it) && !reload.changed.contains(it);
         for resource in resources.iter().filter(|resource| !kept(resource)) {
-            let through = self.generation.frontier().up_to_revision();
-            match list(self.inner, resource, through, &budget).await {
+            let through = frontier(self.generation);
+            match list(self.inner, resource, Some(through), &budget).await {
                 Ok((objects, at)) if at == through => {
-                    self.generation.insert(resource.clone(), objects, at);
+                    self.generation.insert(resource.clone(), objects, at.get());
                 }
                 // The driver lacks the history, or the stream broke: reload all objects.
-                Ok(_) => return Err(Void::Behind("resources were added".to_owned())),
-                Err(error) => return Err(Void::Behind(error.to_string())),
+                Ok(_) => return Err(ResyncReason::Behind("resources were added".to_owned())),
+                Err(error) => return Err(ResyncReason::Behind(error.to_string())),
             }
         }
         self.resources = resources;
@@ -163,31 +167,6 @@ impl<'a> Follower<'a> {
 
 enum Next {
     Batch(Result<Batch, Error>),
-    Resumed(Box<Result<ChangeStream, Void>>),
+    Resumed(Box<Result<ChangeStream, ResyncReason>>),
     Reload(Reload),
-}
-
-/// Applies a batch to all caches, then moves the frontier.
-pub(super) async fn apply(
-    inner: &Arc<Inner>,
-    generation: &Generation,
-    resources: &Arc<[ResourceId]>,
-    batch: Batch,
-) {
-    if !batch.changes.is_empty() {
-        let mut by_resource: Vec<(ResourceId, Vec<Change<Stored>>)> = Vec::new();
-        for (resource, change) in inner.loader.changes(resources, batch.changes).await {
-            match by_resource.iter_mut().find(|(known, _)| *known == resource) {
-                Some((_, changes)) => changes.push(change),
-                None => by_resource.push((resource, vec![change])),
-            }
-        }
-        for (resource, changes) in by_resource {
-            if let Some(cache) = generation.get(&resource) {
-                cache.apply(changes);
-            }
-        }
-    }
-    generation.frontier().advance(batch.through);
-    generation.enforce();
 }

@@ -161,8 +161,8 @@ async fn malformed_lists_are_not_loaded() {
         let server = TestServer::start(fake, config);
         let reported = |phase: &Phase| match phase {
             Phase::Initializing {
-                trouble: Some(trouble),
-            } => trouble.contains(why),
+                last_error: Some(error),
+            } => error.contains(why),
             _ => false,
         };
         server.until(reported).await;

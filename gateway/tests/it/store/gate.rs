@@ -37,7 +37,14 @@ async fn incompatible_driver_receives_no_request() {
     let fake = Fake::new();
     fake.fault(|faults| faults.minor = Some(99));
     let server = TestServer::start(fake, StoreConfig::default());
-    let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
+    let waits = |phase: &Phase| {
+        matches!(
+            phase,
+            Phase::Initializing {
+                last_error: Some(_)
+            }
+        )
+    };
     server.until(waits).await;
     rejected(&server, "a protocol that is too new").await;
     server.fake.fault(|faults| faults.minor = None);
@@ -86,7 +93,14 @@ async fn writes_before_load_are_rejected() {
         faults.undescribed = false;
         faults.list = Some(|_| Box::new(std::iter::empty()));
     });
-    let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
+    let waits = |phase: &Phase| {
+        matches!(
+            phase,
+            Phase::Initializing {
+                last_error: Some(_)
+            }
+        )
+    };
     server.until(waits).await;
     rejected(&server, "not loaded").await;
     server.fake.fault(|faults| faults.list = None);
@@ -99,7 +113,14 @@ async fn writes_during_import_are_rejected() {
     let fake = Fake::new();
     fake.fault(|faults| faults.importing = Some(9));
     let mut server = TestServer::start(fake, StoreConfig::default());
-    let waits = |phase: &Phase| matches!(phase, Phase::Initializing { trouble: Some(_) });
+    let waits = |phase: &Phase| {
+        matches!(
+            phase,
+            Phase::Initializing {
+                last_error: Some(_)
+            }
+        )
+    };
     server.until(waits).await;
     rejected(&server, "an import at the start").await;
     server.fake.fault(|faults| faults.importing = None);

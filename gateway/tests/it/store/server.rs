@@ -7,7 +7,7 @@ use api_types::revision::Revision;
 use bytes::Bytes;
 use gateway::compute::{Pool, Workers};
 use gateway::store::{
-    Action, Codec, DecodeError, Decoded, EventKind, Freshness, Head, Index, Limits, ListAt,
+    Action, DecodeError, Decoded, Decoder, EventKind, Freshness, Head, Index, Limits, ListAt,
     ListRequest, ObjectKey, Phase, ResourceId, Scope, Store, StoreConfig, StoreError, WatchItem,
     WatchRequest, WatchStart, Watcher, WriteOp, WriteOutcome,
 };
@@ -28,7 +28,7 @@ pub(crate) struct TestServer {
 /// Decodes labels, and `spec.color` as a selectable field; objects without a color are red.
 pub(crate) struct Things(pub(crate) Vec<ResourceId>);
 
-impl Codec for Things {
+impl Decoder for Things {
     fn resources(&self) -> Vec<ResourceId> {
         self.0.clone()
     }
@@ -125,8 +125,8 @@ impl TestServer {
     pub(crate) fn start(fake: Fake, config: StoreConfig) -> Self {
         let endpoint = fake.endpoint().parse().expect("an endpoint");
         let (compute, workers) = Pool::start(1).expect("threads");
-        let codec = Arc::new(Things(vec![things()]));
-        let (store, task) = Store::new(&endpoint, codec, config, compute);
+        let decoder = Arc::new(Things(vec![things()]));
+        let (store, task) = Store::new(&endpoint, decoder, config, compute);
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(task.run(cancel.clone()));
         Self {

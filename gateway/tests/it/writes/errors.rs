@@ -168,7 +168,7 @@ async fn unreachable_backend_is_503() {
 async fn short_client_timeout_is_honored() {
     let test_server = TestServer::of_x().await;
     test_server.fake.fault(|faults| faults.silent = true);
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     for (line, response) in ask_all(&test_server, "timeout=500ms").await {
         let status = response.expect(504);
         assert_eq!(status["reason"], "Timeout", "{line}");

@@ -108,7 +108,7 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
         "each step first consumes a limited budget",
     ),
     ("gateway/src/patch/merge_patch.rs", "merge", VALUES),
-    ("gateway/src/registry/scale.rs", "unknown_fields", FIXED),
+    ("gateway/src/scale/object.rs", "unknown_fields", FIXED),
     ("gateway/src/resources/read.rs", "resources", FALSE_POSITIVE),
     ("gateway/src/store/sync/follow.rs", "reload", SCHEMAS),
     ("gateway/src/strategy/validate.rs", "unchecked_rules", FIXED),

@@ -1,0 +1,4 @@
+//! Tests of the cache through its public interface.
+
+mod cache;
+mod model;

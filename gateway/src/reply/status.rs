@@ -1,0 +1,40 @@
+//! Status objects. Nothing else writes one.
+
+use api_types::media_type::Encoding;
+use api_types::status::Status;
+use axum::body::Body;
+use http::{Response, StatusCode};
+
+use super::{JSON, body};
+
+/// Layout of a Status whose representation is not negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One line.
+    Line,
+    /// Indented by two spaces.
+    Indented,
+}
+
+/// A response with a Status as JSON, under its code: for requests whose representation is not known.
+pub fn status(status: &Status, layout: Layout) -> Response<Body> {
+    let mut json = Vec::with_capacity(256 + status.message.len());
+    write_status(status, Encoding::Json, &mut json);
+    let json = match layout {
+        Layout::Line => {
+            json.push(b'\n');
+            json
+        }
+        Layout::Indented => kube_json::indent(&json),
+    };
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    body(code, JSON, json)
+}
+
+/// Appends a Status as protobuf, or else as compact JSON.
+pub fn write_status(status: &Status, encoding: Encoding, out: &mut Vec<u8>) {
+    match encoding {
+        Encoding::Protobuf => status.write_protobuf(out),
+        Encoding::Json | Encoding::Yaml => status.write(out),
+    }
+}
