@@ -49,7 +49,9 @@ volumeMounts:
   {{- if eq .driver "sqlite" }}
   - {name: data, mountPath: {{ dir $own.path }}}
   {{- else if eq .driver "postgresql" }}
-  {{- include "ark.postgresql.mounts" .root | nindent 2 }}
+  {{- with include "ark.postgresql.mounts" .root | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- else }}
   {{- with $own.volumeMounts }}
   {{- toYaml . | nindent 2 }}
