@@ -17,7 +17,7 @@ args:
   - --listen=unix:///run/ark/{{ .socket }}
   {{- if .serving }}
   {{- with .root.Values.metrics.driverPort }}
-  - --metrics-listen={{ include "ark.anyAddress" $.root }}:{{ . }}
+  - "--metrics-listen={{ include "ark.anyAddress" $.root }}:{{ . }}"
   {{- end }}
   {{- end }}
   {{- include (printf "ark.driver.args.%s" .driver) .root | nindent 2 }}
@@ -63,11 +63,11 @@ volumeMounts:
 {{- end }}
 
 {{- define "ark.driver.args.sqlite" -}}
-- --path={{ .Values.storage.sqlite.path }}
+- "--path={{ .Values.storage.sqlite.path }}"
 {{- end }}
 
 {{- define "ark.driver.args.postgresql" -}}
-- --username={{ .Values.storage.postgresql.username }}
+- "--username={{ .Values.storage.postgresql.username }}"
 {{- if .Values.storage.postgresql.existingSecret }}
 - --password-file=/run/postgresql/password
 {{- end }}
@@ -118,14 +118,14 @@ image: {{ include "ark.image" (dict "root" . "image" $pg.image) }}
 imagePullPolicy: {{ $pg.image.pullPolicy }}
 args:
   - migrate
-  - --username={{ default $pg.username $migration.username }}
+  - "--username={{ default $pg.username $migration.username }}"
   {{- if $migration.existingSecret }}
   - --password-file=/run/postgresql-owner/password
   {{- else if $pg.existingSecret }}
   - --password-file=/run/postgresql/password
   {{- end }}
   {{- if and $migration.username (ne $migration.username $pg.username) }}
-  - --grant={{ $pg.username }}
+  - "--grant={{ $pg.username }}"
   {{- end }}
 env:
   {{- include "ark.postgresql.env" . | nindent 2 }}
@@ -162,7 +162,7 @@ args:
   - --live
   - --accept-moved
   - --wait=300
-  - --reason=moved to {{ $storage.driver }} by the chart ark-apiserver
+  - "--reason=moved to {{ $storage.driver }} by the chart ark-apiserver"
 resources:
   {{- toYaml $storage.driverResources | nindent 2 }}
 securityContext:

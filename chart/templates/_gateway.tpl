@@ -4,25 +4,25 @@
 {{- $v := .Values -}}
 - serve
 {{- if $v.storage.custom.address | and (eq $v.storage.driver "custom") }}
-- --backend={{ $v.storage.custom.address }}
+- "--backend={{ $v.storage.custom.address }}"
 - --backend-ca=/run/backend-tls/ca.crt
 - --backend-cert=/run/backend-tls/tls.crt
 - --backend-key=/run/backend-tls/tls.key
 {{- else }}
 - --backend=unix:///run/ark/backend.sock
 {{- end }}
-- --bind-address={{ $v.gateway.bindAddress }}
-- --secure-port={{ $v.gateway.securePort }}
+- "--bind-address={{ $v.gateway.bindAddress }}"
+- "--secure-port={{ $v.gateway.securePort }}"
 {{- if eq $v.tls.mode "selfManaged" }}
-- --self-managed-tls-secret={{ .Release.Namespace }}/{{ include "ark.tlsSecretName" . }}
-- --self-managed-tls-service={{ .Release.Namespace }}/{{ include "ark.serviceName" . }}
-- --self-managed-tls-apiservices={{ include "ark.apiServiceNames" . }}
+- "--self-managed-tls-secret={{ .Release.Namespace }}/{{ include "ark.tlsSecretName" . }}"
+- "--self-managed-tls-service={{ .Release.Namespace }}/{{ include "ark.serviceName" . }}"
+- "--self-managed-tls-apiservices={{ include "ark.apiServiceNames" . }}"
 {{- else }}
 - --tls-cert-file=/run/tls/tls.crt
 - --tls-private-key-file=/run/tls/tls.key
 {{- end }}
 {{- range $v.resourceDefinitions.configMaps }}
-- --resources=/etc/ark/resources/{{ . }}
+- "--resources=/etc/ark/resources/{{ . }}"
 {{- end }}
 {{- if $v.resourceDefinitions.noDefaults }}
 - --no-default-resources
@@ -30,11 +30,11 @@
 {{- if $v.authorization.trustFrontProxy }}
 - --authorization-trust-front-proxy
 {{- end }}
-- --max-requests-inflight={{ $v.gateway.maxRequestsInflight }}
-- --max-mutating-requests-inflight={{ $v.gateway.maxMutatingRequestsInflight }}
-- --watch-cache-bytes={{ $v.gateway.watchCacheBytes }}
-- --log={{ $v.gateway.logLevel }}
-- --log-format={{ $v.gateway.logFormat }}
+- "--max-requests-inflight={{ $v.gateway.maxRequestsInflight }}"
+- "--max-mutating-requests-inflight={{ $v.gateway.maxMutatingRequestsInflight }}"
+- "--watch-cache-bytes={{ $v.gateway.watchCacheBytes }}"
+- "--log={{ $v.gateway.logLevel }}"
+- "--log-format={{ $v.gateway.logFormat }}"
 {{- range $v.gateway.extraArgs }}
 - {{ . | quote }}
 {{- end }}

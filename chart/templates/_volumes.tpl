@@ -1,3 +1,4 @@
+{{/* Volumes of the pod. Secrets have mode 288, which is 0440: YAML 1.1 and 1.2 disagree about octal. */}}
 {{- define "ark.volumes" -}}
 {{- $v := .Values -}}
 {{- $pg := $v.storage.postgresql -}}
@@ -7,17 +8,17 @@
 # What automountServiceAccountToken would mount into every container.
 - name: token
   projected:
-    defaultMode: 0440
+    defaultMode: 288
     sources:
       - serviceAccountToken: {path: token, expirationSeconds: 3607}
       - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
       - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
 {{- if eq $v.tls.mode "certManager" }}
 - name: tls
-  secret: {secretName: {{ include "ark.name" . }}-serving, defaultMode: 0440}
+  secret: {secretName: {{ include "ark.name" . }}-serving, defaultMode: 288}
 {{- else if eq $v.tls.mode "provided" }}
 - name: tls
-  secret: {secretName: {{ $v.tls.provided.secretName }}, defaultMode: 0440}
+  secret: {secretName: {{ $v.tls.provided.secretName }}, defaultMode: 288}
 {{- end }}
 {{- if include "ark.uses" (dict "root" . "driver" "sqlite") }}
 - name: data
@@ -32,24 +33,24 @@
 - name: postgresql-password
   secret:
     secretName: {{ $pg.existingSecret }}
-    defaultMode: 0440
+    defaultMode: 288
     items: [{key: {{ $pg.existingSecretKey }}, path: password}]
 {{- end }}
 {{- if $pg.migration.existingSecret | and $pg.migration.enabled }}
 - name: postgresql-owner-password
   secret:
     secretName: {{ $pg.migration.existingSecret }}
-    defaultMode: 0440
+    defaultMode: 288
     items: [{key: {{ $pg.migration.existingSecretKey }}, path: password}]
 {{- end }}
 {{- if $pg.sslSecretName }}
 - name: postgresql-tls
-  secret: {secretName: {{ $pg.sslSecretName }}, defaultMode: 0440}
+  secret: {secretName: {{ $pg.sslSecretName }}, defaultMode: 288}
 {{- end }}
 {{- end }}
 {{- if and (eq $v.storage.driver "custom") $v.storage.custom.address }}
 - name: backend-tls
-  secret: {secretName: {{ $v.storage.custom.tlsSecretName }}, defaultMode: 0440}
+  secret: {secretName: {{ $v.storage.custom.tlsSecretName }}, defaultMode: 288}
 {{- end }}
 {{- range $i, $name := $v.resourceDefinitions.configMaps }}
 - name: resources-{{ $i }}

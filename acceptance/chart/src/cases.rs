@@ -7,6 +7,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// Values files, later ones first in precedence.
     pub(crate) values: Vec<&'static str>,
+    /// Whether `helm lint` runs as well.
+    pub(crate) lint: bool,
     /// What follows for the pods.
     pub(crate) pods: Pods,
     /// Whether the restricted level of pod security admits the pods.
@@ -259,6 +261,7 @@ pub(crate) fn all() -> Vec<Case> {
         TLS.iter().map(move |(mode, tls)| Case {
             name: format!("{driver}, {mode}"),
             values: vec![*storage, *tls],
+            lint: *mode == "selfManaged",
             pods: *pods,
             restricted: true,
         })
@@ -266,6 +269,7 @@ pub(crate) fn all() -> Vec<Case> {
     let options = OPTIONS.iter().map(|(name, values, pods, restricted)| Case {
         name: (*name).to_owned(),
         values: values.to_vec(),
+        lint: values.contains(&EVERYTHING),
         pods: *pods,
         restricted: *restricted,
     });

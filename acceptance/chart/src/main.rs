@@ -26,8 +26,10 @@ use scenarios::engine::reference::Reference;
 use scenarios::report::print_line;
 use scenarios::repository::Repository;
 
+use crate::cases::Case;
 use crate::cluster::Cluster;
 use crate::helm::Helm;
+use crate::object::Object;
 use crate::report::Report;
 
 /// Check the Helm chart against a real kube-apiserver.
@@ -64,22 +66,13 @@ async fn check() -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut report = Report::default();
-    sources::check(&helm, &mut report)?;
-    refusals::check(&helm, &mut report).await?;
-    let mut all = Vec::new();
-    for case in &cases {
-        match rendered::render(&helm, case).await {
-            Ok(objects) => all.push((case, objects)),
-            Err(error) => report.record(&case.name, Err(error)),
-        }
-    }
-    for (case, objects) in &all {
-        rendered::check(case, objects, &mut report);
-        programs::check(case, objects, &mut report).await?;
-    }
     let reference = Reference::find(&repository, print_line).await?;
-    let mut cluster = Cluster::start(&reference).await?;
+    let mut report = Report::default();
+    let (cluster, rendered) = tokio::join!(
+        Cluster::start(&reference),
+        render(&helm, &cases, &mut report)
+    );
+    let (mut cluster, all) = (cluster?, rendered?);
     for (case, objects) in &all {
         cluster.validate(case, objects, &mut report).await?;
     }
@@ -87,4 +80,27 @@ async fn check() -> Result<ExitCode> {
     upgrades::check(&cluster, &helm, &reference, &mut report).await?;
     cluster.stop().await?;
     Ok(report.finish())
+}
+
+/// Renders all cases, and makes the checks that need no server.
+async fn render<'a>(
+    helm: &Helm,
+    cases: &'a [Case],
+    report: &mut Report,
+) -> Result<Vec<(&'a Case, Vec<Object>)>> {
+    sources::check(helm, report)?;
+    refusals::check(helm, report).await?;
+    let mut helps = programs::Helps::default();
+    let mut all = Vec::new();
+    for case in cases {
+        match rendered::render(helm, case).await {
+            Ok(objects) => {
+                rendered::check(case, &objects, report);
+                programs::check(&mut helps, case, &objects, report).await?;
+                all.push((case, objects));
+            }
+            Err(error) => report.record(&case.name, Err(error)),
+        }
+    }
+    Ok(all)
 }

@@ -1,5 +1,7 @@
 //! The flags that the chart passes exist in the programs that it starts.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,8 +20,20 @@ const PLANNED: &[&str] = &[
     "--self-managed-tls-apiservices",
 ];
 
+/// Outputs of `--help`, by program and subcommand.
+#[derive(Debug, Default)]
+pub(crate) struct Helps(BTreeMap<Invocation, String>);
+
+/// A program and its subcommand.
+type Invocation = (&'static str, Option<&'static str>);
+
 /// Checks the arguments of each container with a program of this repository.
-pub(crate) async fn check(case: &Case, objects: &[Object], report: &mut Report) -> Result<()> {
+pub(crate) async fn check(
+    helps: &mut Helps,
+    case: &Case,
+    objects: &[Object],
+    report: &mut Report,
+) -> Result<()> {
     let pod = &only(objects, "Deployment")?.value["spec"]["template"]["spec"];
     for container in items(&pod["initContainers"]).chain(items(&pod["containers"])) {
         let image = container["image"].as_str().unwrap_or_default();
@@ -27,7 +41,7 @@ pub(crate) async fn check(case: &Case, objects: &[Object], report: &mut Report) 
         let Some((program, subcommand)) = program(name, image) else {
             continue;
         };
-        let help = help(program, subcommand).await?;
+        let help = helps.of(program, subcommand).await?;
         for argument in items(&container["args"]).filter_map(|it| it.as_str()) {
             let Some(flag) = argument.strip_prefix("--") else {
                 let known = Some(argument) == subcommand;
@@ -52,7 +66,7 @@ pub(crate) async fn check(case: &Case, objects: &[Object], report: &mut Report) 
 }
 
 /// Program and subcommand of a container, if the program is of this repository.
-fn program(container: &str, image: &str) -> Option<(&'static str, Option<&'static str>)> {
+fn program(container: &str, image: &str) -> Option<Invocation> {
     match container {
         "gateway" => Some(("ark-apiserver", Some("serve"))),
         "copy" => Some(("arkctl", Some("copy"))),
@@ -63,7 +77,21 @@ fn program(container: &str, image: &str) -> Option<(&'static str, Option<&'stati
     }
 }
 
-/// The output of `--help` of the program beside this one.
+impl Helps {
+    /// The output of `--help` of the program beside this one.
+    async fn of(
+        &mut self,
+        program: &'static str,
+        subcommand: Option<&'static str>,
+    ) -> Result<&str> {
+        let text = match self.0.entry((program, subcommand)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(help(program, subcommand).await?),
+        };
+        Ok(text)
+    }
+}
+
 async fn help(program: &str, subcommand: Option<&str>) -> Result<String> {
     let path: PathBuf = std::env::current_exe()?.with_file_name(program);
     let output = Command::new(&path)
