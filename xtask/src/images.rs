@@ -45,8 +45,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // The Dockerfiles copy from `/out` of the stage `programs`, which the folder replaces.
     let context = scratch.path().join("programs");
     let built = context.join("out");
+    let out = run::workspace_root().join(&options.out);
     match &options.programs {
         Some(folder) => {
+            let folder = std::path::absolute(folder)?;
             std::fs::create_dir_all(&context)?;
             step(
                 "copy programs",
@@ -63,11 +65,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => text(run::command("git").args(["log", "-1", "--format=%ct"]))?,
     };
     let revision = text(run::command("git").args(["rev-parse", "HEAD"]))?;
-    std::fs::create_dir_all(&options.out)?;
+    std::fs::create_dir_all(&out)?;
     for (name, file, driver) in IMAGES {
         let mut digests = Vec::new();
         for attempt in ["first", "second"] {
-            let layout = options.out.join(name);
+            let layout = out.join(name);
             if layout.exists() {
                 std::fs::remove_dir_all(&layout)?;
             }
@@ -101,7 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             digests[0] == digests[1],
             "{name}: two assemblies of the same programs differ: {digests:?}"
         );
-        let size = size(&options.out.join(name).join("blobs/sha256"))?;
+        let size = size(&out.join(name).join("blobs/sha256"))?;
         println!("{name}: {} {:.1} MB", digests[0], size as f64 / 1e6);
         ensure!(
             size < IMAGE_BYTES,

@@ -49,6 +49,7 @@ pub(crate) fn check(helm: &Helm, report: &mut Report) -> Result<()> {
     }
     report.record("kinds in the roles", kinds(&helm.root));
     report.record("values and schema", values_and_schema(&chart));
+    report.record("versions", versions(&helm.root));
     for file in [
         "templates/prometheusrule.yaml",
         "dashboards/ark-apiserver.json",
@@ -119,6 +120,40 @@ fn compare(root: &Value, schema: &Value, values: &Value, path: &str, missing: &m
             None => missing.push(path),
         }
     }
+}
+
+/// The chart and the images have the version of the workspace, and the images its toolchain.
+fn versions(root: &Path) -> Result<()> {
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).context(file.to_owned());
+    let value = |text: &str, key: &str| {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(key));
+        let value = lines.next().map(|it| it.trim_matches([' ', '=', ':', '"']));
+        value
+            .map(str::to_owned)
+            .with_context(|| format!("no line {key}"))
+    };
+    let version = value(&read("Cargo.toml")?, "version ")?;
+    let toolchain = value(&read("rust-toolchain.toml")?, "channel ")?;
+    let chart = value(&read("chart/Chart.yaml")?, "appVersion")?;
+    ensure!(
+        chart == version,
+        "appVersion {chart}, but the workspace has {version}"
+    );
+    for file in ["Dockerfile.gateway", "Dockerfile.backend"] {
+        let text = read(file)?;
+        let image = value(&text, "ARG VERSION")?;
+        ensure!(
+            image == version,
+            "{file}: VERSION {image}, but the workspace has {version}"
+        );
+        let compiler = value(&text, "ARG RUST")?;
+        let pinned = format!("rust:{toolchain}-");
+        ensure!(
+            compiler.contains(&pinned),
+            "{file}: {compiler} is not {pinned}…"
+        );
+    }
+    Ok(())
 }
 
 /// Metrics of alerts and dashboards are documented.
