@@ -93,12 +93,7 @@ impl Cluster {
         pod["kind"] = json!("Pod");
         pod["metadata"]["name"] = json!("pod");
         pod["metadata"]["namespace"] = json!(NAMESPACE);
-        // The admission plugin for service accounts wants the account to exist; what it would set
-        // does not depend on the name.
-        pod["spec"]["serviceAccountName"] = json!("probe");
-        self.ensure_account("probe").await?;
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All&fieldValidation=Strict");
-        let (status, response) = self.client.json("POST", &path, Some(&pod)).await?;
+        let (status, response) = self.create_pod(pod).await?;
         let message = response["message"].to_string();
         let violates = message.contains("violates PodSecurity");
         let expected = if case.restricted {
@@ -110,6 +105,44 @@ impl Cluster {
             format!("{status} {message}")
         });
         Ok(())
+    }
+
+    /// Creates the objects of `helm test` in a dry run.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub(crate) async fn validate_tests(
+        &self,
+        objects: &[Object],
+        report: &mut Report,
+    ) -> Result<()> {
+        let hook = |it: &&Object| {
+            it.value["metadata"]["annotations"]
+                .get("helm.sh/hook")
+                .is_some()
+        };
+        for object in objects.iter().filter(hook) {
+            let name = format!("helm test: {}", object.id());
+            if object.kind() == "Pod" {
+                let (status, response) = self.create_pod(object.value.clone()).await?;
+                report.expect(&name, status == 201, || {
+                    format!("{status} {}", response["message"])
+                });
+            } else {
+                report.record(&name, self.dry_run(object).await);
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a pod in a dry run; returns status and response.
+    async fn create_pod(&self, mut pod: Value) -> Result<(u16, Value)> {
+        // The admission plugin for service accounts wants the account to exist; what it would set
+        // does not depend on the name.
+        pod["spec"]["serviceAccountName"] = json!("probe");
+        self.ensure_account("probe").await?;
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All&fieldValidation=Strict");
+        Ok(self.client.json("POST", &path, Some(&pod)).await?)
     }
 
     async fn ensure_account(&self, name: &str) -> Result<()> {

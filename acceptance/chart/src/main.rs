@@ -9,6 +9,7 @@ mod cases;
 mod cluster;
 mod crds;
 mod helm;
+mod lifecycle;
 mod object;
 mod programs;
 mod refusals;
@@ -76,8 +77,12 @@ async fn check() -> Result<ExitCode> {
     for (case, objects) in &all {
         cluster.validate(case, objects, &mut report).await?;
     }
+    let with_tests = Object::parse(&helm.template_with_tests(&["{}"]).await?)?;
+    report.record("helm test", sources::hooks(&with_tests));
+    cluster.validate_tests(&with_tests, &mut report).await?;
     rights::check(&cluster, &helm, &mut report).await?;
     upgrades::check(&cluster, &helm, &reference, &mut report).await?;
+    lifecycle::check(&cluster, &helm, &mut report).await?;
     cluster.stop().await?;
     Ok(report.finish())
 }

@@ -9,6 +9,7 @@ use scenarios::repository::files_below;
 use serde_json::Value;
 
 use crate::helm::Helm;
+use crate::object::Object;
 use crate::rendered::items;
 use crate::report::Report;
 
@@ -186,8 +187,8 @@ fn metrics(root: &Path, file: &Path) -> Result<()> {
 }
 
 /// The rendering with tests has no hooks but those of `helm test`, and each of them is deleted.
-pub(crate) fn hooks(objects: &[crate::object::Object]) -> Result<()> {
-    let hook = |it: &&crate::object::Object| {
+pub(crate) fn hooks(objects: &[Object]) -> Result<()> {
+    let hook = |it: &&Object| {
         it.value["metadata"]["annotations"]
             .get("helm.sh/hook")
             .is_some()

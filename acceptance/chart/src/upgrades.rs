@@ -85,8 +85,6 @@ pub(crate) async fn check(
         }
         remove(cluster, helm).await?;
     }
-    let objects = Object::parse(&helm.template_with_tests(&["{}"]).await?)?;
-    report.record("helm test", crate::sources::hooks(&objects));
     Ok(())
 }
 
