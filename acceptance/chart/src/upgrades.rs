@@ -127,15 +127,19 @@ async fn apply(
     Ok(())
 }
 
-/// Deletes the objects of the last step, APIServices first, and asserts that none is left.
+/// Deletes the objects of all steps, APIServices first.
 async fn remove(cluster: &Cluster, helm: &Helm) -> Result<()> {
-    let values = [POSTGRESQL, "storage: {copyFrom: sqlite}"];
-    let mut objects = Object::parse(&helm.template(&values).await?)?;
-    objects.reverse();
-    for object in objects {
-        let (status, response) = cluster.client.json("DELETE", &object.path()?, None).await?;
-        let known = matches!(status, 200 | 202 | 404);
-        ensure!(known, "{}: {}", object.id(), response["message"]);
+    for values in [
+        &[POSTGRESQL][..],
+        &[POSTGRESQL, "storage: {copyFrom: sqlite}"],
+    ] {
+        let mut objects = Object::parse(&helm.template(values).await?)?;
+        objects.reverse();
+        for object in objects {
+            let (status, response) = cluster.client.json("DELETE", &object.path()?, None).await?;
+            let deleted = matches!(status, 200 | 202 | 404);
+            ensure!(deleted, "{}: {}", object.id(), response["message"]);
+        }
     }
     // Protection of claims ends by a controller, which does not run here.
     cluster
