@@ -65,6 +65,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => text(run::command("git").args(["log", "-1", "--format=%ct"]))?,
     };
     let revision = text(run::command("git").args(["rev-parse", "HEAD"]))?;
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "amd64",
+    };
     std::fs::create_dir_all(&out)?;
     for (name, file, driver) in IMAGES {
         let mut digests = Vec::new();
@@ -89,7 +93,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             build
                 .args(["--timestamp", &epoch, "--identity-label=false"])
                 .args(["--build-context", &programs, "--file", file, "--tag", name])
-                .args(["--build-arg", &format!("REVISION={revision}")]);
+                .args(["--build-arg", &format!("REVISION={revision}")])
+                .args(["--build-arg", &format!("TARGETARCH={architecture}")]);
             if !driver.is_empty() {
                 build.args(["--build-arg", &format!("DRIVER={driver}")]);
             }

@@ -82,7 +82,7 @@ async fn accepted_move_is_not_repeated_and_a_stale_target_is_rejected() {
         "--accept-moved",
     ];
     let stale = run(&back).await.expect_err("the old store is not empty");
-    assert!(stale.contains("fence"), "{stale}");
+    assert!(stale.contains(&format!("moved to {to}")), "{stale}");
     let create = vec![op(Action::Create, "ns/later", "{}")];
     write(&mut target.client(), create)
         .await
