@@ -22,9 +22,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("postgres-testkit", &[]),
     ("backend-client", &["backend-proto"]),
     ("kube-http", &[]),
+    ("workload", &["kube-http"]),
     (
         "conformance",
-        &["backend-proto", "backend-client", "sidecar"],
+        &["backend-proto", "backend-client", "sidecar", "workload"],
     ),
     ("backend-postgres", &["backend-proto", "sidecar"]),
     ("backend-sqlite", &["backend-proto", "sidecar"]),

@@ -4,21 +4,37 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::ProcessUnderTest;
+use crate::client::Client;
 use backend_client::Endpoint;
+
+/// Timeout of a start, until the driver serves.
+const READY: Duration = Duration::from_secs(60);
 
 /// Timeout of the end of a process after SIGKILL, and after SIGTERM.
 const GONE: Duration = Duration::from_secs(30);
 
 /// Bytes of the log quoted in errors.
 const QUOTED: usize = 2000;
+
+/// A driver process that can be killed.
+#[async_trait]
+pub trait ProcessUnderTest: Send {
+    /// Starts the process, without waiting until it serves.
+    async fn start(&mut self) -> Result<(), String>;
+
+    /// Returns a message if the process ended by itself.
+    fn ended(&mut self) -> Option<String>;
+
+    /// Kills the process and all its children with SIGKILL, as a power failure would.
+    async fn kill(&mut self) -> Result<(), String>;
+}
 
 /// A command that serves an endpoint, in its own process group.
 #[derive(Debug)]
@@ -27,6 +43,31 @@ pub struct Process {
     variables: Vec<(String, String)>,
     child: Option<Child>,
     log: PathBuf,
+}
+
+/// Waits until the driver at `endpoint` responds.
+///
+/// # Errors
+/// If it ends or does not respond in time.
+pub async fn ready(
+    driver_process: &mut dyn ProcessUnderTest,
+    endpoint: &Endpoint,
+) -> Result<(), String> {
+    let deadline = Instant::now() + READY;
+    loop {
+        // A channel delays reconnecting after a failure, so each attempt uses a new one.
+        let response = timeout(READY, Client::new(endpoint).current()).await;
+        if matches!(response, Ok(Ok(_))) {
+            return Ok(());
+        }
+        if let Some(why) = driver_process.ended() {
+            return Err(why);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("no response within {} s", READY.as_secs()));
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 // === impl Process ===
