@@ -159,6 +159,7 @@ fn options() -> Options {
         after_unknown: AfterUnknown::RepeatById,
         tolerance: Tolerance::SERVERS_ARE_KILLED,
         routing: Routing::Pinned,
+        max_pause: Duration::from_millis(20),
         epochs: Epochs::One,
         drain: DRAIN,
     }

@@ -1,5 +1,6 @@
 //! Revisions, keys, objects and events, independent of the protocol.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,6 +32,15 @@ pub struct Object {
     pub number: u64,
     /// Hash of its content. Two objects with one revision must have one digest.
     pub digest: u64,
+}
+
+/// A complete list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Revision of the snapshot.
+    pub revision: Revision,
+    /// Objects by key.
+    pub objects: BTreeMap<Key, Object>,
 }
 
 /// A change, as delivered by a watch.

@@ -1,12 +1,12 @@
 //! The interface to a server.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::change::{Event, Key, Kind, Object, Revision};
-use crate::history::Listing;
+use crate::change::{Event, Key, Kind, Listing, Object, Revision};
 
 /// A connection to one server. Every call has a deadline of its own.
 #[async_trait]
@@ -62,6 +62,9 @@ pub trait Servers: Send + Sync {
     /// Number of servers.
     fn count(&self) -> usize;
 }
+
+/// Servers that never change, each with one client.
+pub struct Fixed(Vec<Arc<dyn Client>>);
 
 /// A write with a condition on the stored revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +131,9 @@ pub enum CallError {
     /// The connection failed, or there was no response in time.
     #[error("connection failed: {0}")]
     Broken(String),
+    /// The server ended a watch in order; the client resumes it.
+    #[error("the watch ended")]
+    Ended,
     /// The server asks for a retry.
     #[error("{reason}: {message}")]
     Retry {
@@ -159,6 +165,37 @@ pub enum CallError {
     Violation(String),
 }
 
+// === impl Fixed ===
+
+impl Fixed {
+    /// Wraps one client for each server.
+    #[must_use]
+    pub fn new(clients: Vec<Arc<dyn Client>>) -> Self {
+        Self(clients)
+    }
+}
+
+#[async_trait]
+impl Servers for Fixed {
+    async fn connect(&self, turn: usize) -> (usize, Arc<dyn Client>) {
+        let index = turn % self.0.len();
+        (index, Arc::clone(&self.0[index]))
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+// === impl Write ===
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.action.kind();
+        write!(f, "{kind} of {} (write {})", self.key, self.number)
+    }
+}
+
 // === impl Action ===
 
 impl Action {
@@ -181,6 +218,7 @@ impl CallError {
     pub fn reason(&self) -> &str {
         match self {
             Self::Broken(_) => "untyped",
+            Self::Ended => "ended",
             Self::Retry { reason, .. } | Self::Expired { reason, .. } => reason,
             Self::Conflict(_) => "conflict",
             Self::Rejected(_) => "rejected",
@@ -194,7 +232,7 @@ impl CallError {
         match self {
             Self::Retry { not_applied, .. } => *not_applied,
             Self::Conflict(_) | Self::Rejected(_) => true,
-            Self::Broken(_) | Self::Expired { .. } | Self::Violation(_) => false,
+            Self::Broken(_) | Self::Ended | Self::Expired { .. } | Self::Violation(_) => false,
         }
     }
 }

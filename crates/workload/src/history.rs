@@ -1,11 +1,12 @@
 //! Everything that the clients of a run have observed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::change::{Event, Key, Kind, Object, Revision};
+use crate::change::{Event, Key, Kind, Listing, Revision};
 use crate::client::Head;
 use crate::fault::Fault;
 
@@ -33,15 +34,6 @@ pub struct History {
     pub faults: Vec<Fault>,
     /// Number of further faults.
     pub more_faults: usize,
-}
-
-/// A complete list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// Revision of the snapshot.
-    pub revision: Revision,
-    /// Objects by key.
-    pub objects: BTreeMap<Key, Object>,
 }
 
 /// A write that was applied, or may have been.
@@ -186,6 +178,24 @@ impl Attempt {
         match self.outcome {
             Outcome::Acknowledged { revision, .. } => revision,
             Outcome::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key, kind, number, ..
+        } = self;
+        write!(f, "{kind} of {key} (write {number})")?;
+        match self.outcome {
+            Outcome::Acknowledged {
+                revision: Some(revision),
+                server,
+                ..
+            } => write!(f, " at {revision} by server {server}"),
+            Outcome::Acknowledged { server, .. } => write!(f, " by server {server}"),
+            Outcome::Unknown => f.write_str(" with unknown outcome"),
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! [`Client`] is the only interface to a server. It is implemented over the Backend protocol by
 //! `conformance`, whose client validates every message, and over the Kubernetes API by
-//! `http::Client`. [`Workload`] runs the clients; [`History`] records their observations;
+//! [`http`]. [`Workload`] runs the clients; [`History`] records their observations;
 //! [`verdict::judge`] finds every violated [`Guarantee`].
 //!
 //! Invariants:
@@ -18,6 +18,8 @@ pub mod change;
 pub mod client;
 pub mod fault;
 pub mod history;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod ledger;
 pub mod options;
 pub mod script;
@@ -31,12 +33,12 @@ mod watcher;
 mod writer;
 
 pub use call::Call;
-pub use change::{Event, Key, Kind, Object, Revision};
-pub use client::{Action, Applied, Batch, CallError, Client, Head, Servers, Watch, Write};
+pub use change::{Event, Key, Kind, Listing, Object, Revision};
+pub use client::{Action, Applied, Batch, CallError, Client, Fixed, Head, Servers, Watch, Write};
 pub use fault::{Fault, Guarantee};
-pub use history::{Attempt, History, Listing, Outcome, WatchLog};
+pub use history::{Attempt, History, Outcome, WatchLog};
 pub use ledger::Ledger;
-pub use options::{AfterUnknown, Options, Routing};
+pub use options::{AfterUnknown, Options, Pace, Routing};
 pub use run::{RunError, Workload};
 pub use script::{Script, Step};
 pub use shared::Rejection;

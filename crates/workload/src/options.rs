@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use crate::script::Script;
 use crate::tolerance::Tolerance;
 use crate::verdict::Epochs;
@@ -12,7 +14,7 @@ pub struct Options {
     /// One writer for each script.
     pub writers: Vec<Script>,
     /// Time between two requests of a writer; none to send the next one at once.
-    pub pace: Option<Duration>,
+    pub pace: Option<Pace>,
     /// Number of watchers from the beginning, distributed over the servers.
     pub watchers: usize,
     /// Whether to start one more watcher, at every server, from each acknowledged revision.
@@ -25,11 +27,22 @@ pub struct Options {
     pub tolerance: Tolerance,
     /// Choice of servers.
     pub routing: Routing,
+    /// Longest pause after an error that asks for a later retry.
+    pub max_pause: Duration,
     /// Epochs of the store.
     pub epochs: Epochs,
     /// Deadline of each phase of the end: open writes are settled, watchers read to the last
     /// change.
     pub drain: Duration,
+}
+
+/// Times of a writer's requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Time between two requests.
+    pub interval: Duration,
+    /// Whether requests that were delayed are sent later in addition.
+    pub missed: MissedTickBehavior,
 }
 
 /// Server of a client's next call.

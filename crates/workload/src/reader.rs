@@ -79,7 +79,7 @@ impl Reader {
             return Ok(());
         }
         let tolerant = self.shared.tolerance.expired;
-        let observed = self.shared.observed();
+        let observed = self.shared.ledger.newest();
         let head = client.head().await?;
         // Before a server finds a new epoch, its storage may be older than what was observed.
         let observed = if tolerant {

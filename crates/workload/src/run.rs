@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::Call;
-use crate::change::Revision;
+use crate::change::{Listing, Revision};
 use crate::client::{Client, Servers};
-use crate::history::{History, Listing, Segment};
+use crate::history::{History, Segment};
 use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::reader::Reader;
@@ -74,7 +74,6 @@ impl Workload {
         let baseline = Arc::new(baseline);
         let ledger = Ledger::begin(Arc::clone(&baseline));
         let shared = Arc::new(Shared::new(servers, ledger, &options));
-        shared.observe(baseline.revision);
         let mut workload = Self {
             shared,
             writers: JoinSet::new(),
@@ -129,7 +128,7 @@ impl Workload {
     /// Newest revision that any client has observed.
     #[must_use]
     pub fn observed(&self) -> Revision {
-        self.shared.observed()
+        self.shared.ledger.newest()
     }
 
     /// Newest revision that any writer was acknowledged.
@@ -334,3 +333,6 @@ async fn follow_all(
     }
     watchers.join_all().await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,8 +20,6 @@ use crate::tolerance::Tolerance;
 
 /// Pause after an error that names no other.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Longest pause after an error, whatever the server says.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Rejections that are kept; the oldest is dropped when there are more.
 const REJECTIONS: usize = 4096;
 
@@ -43,13 +41,13 @@ pub(crate) struct Shared {
     pub(crate) tolerance: Tolerance,
     pub(crate) after_unknown: AfterUnknown,
     pub(crate) routing: Routing,
+    max_pause: Duration,
     /// Stops writers and readers.
     pub(crate) stop: CancellationToken,
     /// Revision at which watchers stop, when it is known.
     pub(crate) target: watch::Sender<Option<Revision>>,
     /// While false, clients that got an error wait.
     pub(crate) open: watch::Sender<bool>,
-    pub(crate) newest: AtomicU64,
     pub(crate) newest_acknowledged: AtomicU64,
     pub(crate) acknowledged: AtomicU64,
     /// Requests that each writer has settled.
@@ -77,11 +75,11 @@ impl Shared {
             tolerance: options.tolerance,
             after_unknown: options.after_unknown,
             routing: options.routing,
+            max_pause: options.max_pause,
             settled: options.writers.iter().map(|_| AtomicU64::new(0)).collect(),
             stop: CancellationToken::new(),
             target: watch::Sender::new(None),
             open: watch::Sender::new(true),
-            newest: AtomicU64::new(0),
             newest_acknowledged: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             slowest: AtomicU64::new(0),
@@ -123,15 +121,6 @@ impl Shared {
         kept.iter().filter(|it| it.at >= since).cloned().collect()
     }
 
-    /// Newest revision that any client has observed.
-    pub(crate) fn observed(&self) -> Revision {
-        Revision::new(self.newest.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn observe(&self, revision: Revision) {
-        self.newest.fetch_max(revision.get(), Ordering::AcqRel);
-    }
-
     /// Waits between two reads, or until the run stops.
     pub(crate) async fn rest(&self, pause: Duration) {
         // The caller checks for the stop itself.
@@ -143,7 +132,7 @@ impl Shared {
         let pause = match error {
             CallError::Retry {
                 after: Some(after), ..
-            } => (*after).clamp(PAUSE, MAX_PAUSE),
+            } => (*after).clamp(PAUSE, self.max_pause.max(PAUSE)),
             _ => PAUSE,
         };
         tokio::time::sleep(pause).await;

@@ -56,6 +56,7 @@ impl Tolerance {
     #[must_use]
     pub const fn permits(self, call: Call, error: &CallError) -> bool {
         match error {
+            CallError::Ended => true,
             CallError::Broken(_) => self.broken,
             CallError::Retry { after, .. } => {
                 let watch = matches!(call, Call::Watch);

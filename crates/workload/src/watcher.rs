@@ -47,6 +47,9 @@ impl Watcher {
             let Err(error) = self.follow().await else {
                 break;
             };
+            if error == CallError::Ended {
+                continue;
+            }
             let reason = error.reason();
             if self.log.ends.last().is_none_or(|last| last != reason) {
                 self.log.ends.push(reason.to_owned());
@@ -118,7 +121,7 @@ impl Watcher {
     }
 
     fn publish(&self, revision: Revision) {
-        self.shared.observe(revision);
+        self.shared.ledger.observe(revision);
         self.position.store(revision.get(), Ordering::Release);
     }
 }

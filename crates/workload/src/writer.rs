@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, interval};
 
 use crate::call::Call;
 use crate::change::{Key, Kind, Revision};
 use crate::client::{Action, Applied, CallError, Write};
 use crate::fault::Fault;
-use crate::options::AfterUnknown;
+use crate::options::{AfterUnknown, Pace};
 use crate::script::{Known, Progress, Script};
 use crate::shared::{Route, Shared};
 
@@ -24,7 +23,7 @@ pub(crate) struct Writer {
     route: Route,
     progress: Progress,
     /// Time between two requests; none to send the next one at once.
-    pace: Option<Duration>,
+    pace: Option<Pace>,
     /// Receives the revision of each acknowledged write.
     starts: Option<mpsc::Sender<Revision>>,
     faults: usize,
@@ -43,7 +42,7 @@ impl Writer {
         shared: &Arc<Shared>,
         number: usize,
         script: Script,
-        pace: Option<Duration>,
+        pace: Option<Pace>,
         starts: Option<mpsc::Sender<Revision>>,
     ) -> Self {
         Self {
@@ -60,8 +59,8 @@ impl Writer {
     /// Writes until the run stops, and settles what is open.
     pub(crate) async fn run(mut self) {
         let mut ticks = self.pace.map(|pace| {
-            let mut ticks = interval(pace);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            let mut ticks = interval(pace.interval);
+            ticks.set_missed_tick_behavior(pace.missed);
             ticks
         });
         while !self.shared.stop.is_cancelled() && self.faults < MAX_FAULTS {
@@ -265,7 +264,6 @@ impl Writer {
         let Some(revision) = applied.revision else {
             return;
         };
-        self.shared.observe(revision);
         let newest = &self.shared.newest_acknowledged;
         newest.fetch_max(revision.get(), Ordering::AcqRel);
         if let Some(starts) = &self.starts {
@@ -337,12 +335,5 @@ impl Writer {
                 found: found.map_or("nothing".to_owned(), |at| at.to_string()),
             });
         }
-    }
-}
-
-impl std::fmt::Display for Write {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = self.action.kind();
-        write!(f, "{kind} of {} (write {})", self.key, self.number)
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Epochs, judge};
-use crate::change::{Event, Key, Kind, Object, Revision};
+use crate::change::{Event, Key, Kind, Listing, Object, Revision};
 use crate::client::Head;
 use crate::fault::Guarantee;
-use crate::history::{Arrival, Attempt, History, Listing, Outcome, Segment, WatchLog};
+use crate::history::{Arrival, Attempt, History, Outcome, Segment, WatchLog};
 
 fn object(revision: u64, number: u64) -> Object {
     Object {

@@ -189,21 +189,3 @@ impl Attempt {
         (&self.key, self.kind, self.number)
     }
 }
-
-impl fmt::Display for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key, kind, number, ..
-        } = self;
-        write!(f, "{kind} of {key} (write {number})")?;
-        match self.outcome {
-            Outcome::Acknowledged {
-                revision: Some(revision),
-                server,
-                ..
-            } => write!(f, " at {revision} by server {server}"),
-            Outcome::Acknowledged { server, .. } => write!(f, " by server {server}"),
-            Outcome::Unknown => f.write_str(" with unknown outcome"),
-        }
-    }
-}
