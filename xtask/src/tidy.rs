@@ -4,6 +4,7 @@
 
 mod bounds;
 mod budgets;
+mod circles;
 mod layers;
 mod links;
 mod promises;
@@ -18,6 +19,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = layers::crates(root)?;
     problems.extend(layers::gateway_modules(root)?);
     problems.extend(budgets::check(root)?);
+    problems.extend(circles::check(root)?);
     problems.extend(bounds::check(root)?);
     problems.extend(links::check(root)?);
     problems.extend(promises::check(root)?);

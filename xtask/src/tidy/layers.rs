@@ -56,7 +56,17 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("scenarios", &["kube-http", "kube-json", "postgres-testkit"]),
-    ("ark-bench", &["kube-http", "postgres-testkit", "scenarios"]),
+    ("ark-bench", &["kube-http"]),
+    (
+        "ark-check",
+        &[
+            "ark-bench",
+            "kube-http",
+            "postgres-testkit",
+            "scenarios",
+            "workload",
+        ],
+    ),
     ("ark-hostile", &["kube-http", "scenarios"]),
     ("fuzz", &["api-types", "crd-schema", "gateway", "kube-json"]),
     ("xtask", &[]),

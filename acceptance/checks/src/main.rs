@@ -1,5 +1,12 @@
-//! Performance guarantees under load. Each check starts a fresh server and fails with the figures
-//! that violate its guarantee. A missed time limit is measured again, see [`retry`].
+//! `ark-check`: performance and failure guarantees under load. Each check starts a fresh server and
+//! fails with the figures that violate its guarantee. A missed time limit is measured again, see
+//! [`retry`]. See `acceptance/checks/README.md`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "output of a command-line program"
+)]
 
 mod fanout;
 mod lists;
@@ -8,16 +15,21 @@ mod restart;
 mod retry;
 mod swap;
 
-use anyhow::{Result, ensure};
+use std::process::ExitCode;
 
-use crate::target::Programs;
+use anyhow::{Result, ensure};
+use ark_bench::target::Programs;
+use clap::Parser;
+
 use retry::Outcome;
 
 /// Namespace of the objects.
 const NAMESPACE: &str = "default";
 
-#[derive(clap::Args, Debug)]
-pub(crate) struct Options {
+/// Check guarantees under load; fails if one is violated.
+#[derive(Debug, Parser)]
+#[command(name = "ark-check", version)]
+struct Options {
     /// `all`, or names separated by commas; `list` prints them.
     names: String,
 
@@ -119,8 +131,19 @@ const CHECKS: &[(&str, Check, &str)] = &[
     ),
 ];
 
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ark-check: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs the named checks.
-pub(crate) async fn run(options: &Options) -> Result<()> {
+#[tokio::main]
+async fn run(options: &Options) -> Result<()> {
     if options.names == "list" {
         for (name, _, guarantee) in CHECKS {
             println!("{name}: {guarantee}");
@@ -132,7 +155,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         let known = *name == "all" || CHECKS.iter().any(|(known, _, _)| known == name);
         ensure!(
             known,
-            "no check named {name}; `check list` prints all names"
+            "no check named {name}; `ark-check list` prints all names"
         );
     }
     let programs = Programs::of_this_build()?;

@@ -1,38 +1,34 @@
 //! Moves a store from SQLite to PostgreSQL and back while clients write and watch.
 //!
-//! The steps are those of `docs/moving.md`, with real processes. The check compares the clients:
-//! every acknowledged write must reach an informer, which lists once and then only watches, exactly
-//! once and in order, and must be in the final list.
+//! The steps are those of `docs/moving.md`, with real processes. Writers repeat a write until its
+//! outcome is known. Every acknowledged write must reach an informer, which lists once and then only
+//! watches, exactly once and in order, and must be in the final list.
 
-mod informer;
+mod gateways;
 mod peak;
 mod rig;
-mod route;
-mod verdict;
-mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
+use ark_bench::client::Client;
+use ark_bench::objects::{ALL, Factory, collection, name};
+use ark_bench::target::Programs;
 use http::Method;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
+use workload::{
+    AfterUnknown, Epochs, Options, Pace, Routing, Script, Servers, Step, Tolerance, Workload,
+};
 
-use self::informer::{Informer, Snapshot};
+use self::gateways::{Gateways, rejections, retry_after};
 use self::peak::Peak;
 use self::rig::{Driver, Process, Rig, Run};
-use self::route::{Route, Servers, retry_after};
-use self::verdict::RunRecord;
-use self::writer::{Ack, Writers};
-use super::NAMESPACE;
-use super::retry::{used, within_limit};
-use crate::client::Client;
-use crate::objects::{ALL, Factory, collection, name};
-use crate::target::Programs;
+use crate::NAMESPACE;
+use crate::retry::{used, within_limit};
 
 /// Size of an object as served, in bytes.
 const OBJECT_BYTES: usize = 2_600;
@@ -52,6 +48,14 @@ const MAX_WAL_BYTES: u64 = 192 << 20;
 const PAUSE_BETWEEN_MOVES: Duration = Duration::from_secs(3);
 /// Timeout of every other wait.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time within which every open write must be settled, longer than any move.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
+/// Number of writers. Each is the only one of its objects, so that it knows their expected state.
+const WRITERS: usize = 8;
+/// Objects that a writer creates, replaces and deletes.
+const OWN: usize = 50;
+/// Life of such an object after its creation.
+const LIFE: &[Step] = &[Step::Replace, Step::Delete];
 
 /// Size and write rate of the moved store.
 pub(super) struct Load {
@@ -71,9 +75,8 @@ struct Moved {
 /// The clients and their servers.
 struct Environment<'a> {
     rig: Rig<'a>,
-    servers: Arc<Servers>,
-    reached: Arc<AtomicU64>,
-    accepted: Arc<AtomicU64>,
+    gateways: Arc<Gateways>,
+    load: Workload,
 }
 
 /// Moves `load.objects` objects there and back.
@@ -95,29 +98,17 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
     let begun = Instant::now();
     let first = rig.sqlite("one").await?;
     let (gateway, kubeconfig) = rig.first_gateway(&first.address)?;
-    let servers = Servers::new(kubeconfig)?;
-    let factory = fill(&servers, objects).await?;
+    let gateways = Gateways::new(kubeconfig)?;
+    fill(&gateways, objects).await?;
     println!("  {objects} objects after {:.1?}", begun.elapsed());
 
-    let environment = Environment {
-        rig,
-        servers,
-        reached: Arc::default(),
-        accepted: Arc::default(),
-    };
-    let informer = Informer::list(&environment.servers, &environment.reached).await?;
-    let before = informer.snapshot.clone();
-    let stop = CancellationToken::new();
-    let mut watching = JoinSet::new();
-    watching.spawn(informer.run(stop.clone()));
+    let servers: Arc<dyn Servers> = Arc::clone(&gateways) as _;
     let writing = Instant::now();
-    let writers = Writers::start(
-        &environment.servers,
-        &factory,
-        objects,
-        rate,
-        &environment.accepted,
-    );
+    let mut environment = Environment {
+        rig,
+        gateways,
+        load: Workload::start(servers, options(objects, rate)).await?,
+    };
     sleep(PAUSE_BETWEEN_MOVES).await;
 
     let second = environment.rig.postgres("two").await?;
@@ -129,20 +120,14 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
         .move_store(second, gateway, &third, "gateway-3")
         .await?;
 
-    let acks = writers.stop().await?;
-    let rate = acks.len() as f64 / writing.elapsed().as_secs_f64();
-    let (stored, revision) = informer::list(&mut Route::new(&environment.servers)).await?;
-    environment.wait_for(&environment.reached, revision).await?;
-    stop.cancel();
-    let informer = watching
-        .join_next()
-        .await
-        .context("the informer ended early")??;
-    let informer = informer?;
+    environment.load.stop_writers().await?;
+    let writes = environment.load.acknowledged();
+    let rate = writes as f64 / writing.elapsed().as_secs_f64();
+    let (verdict, history) = environment.load.finish(&[]).await?;
     drop(gateway);
     third.process.stop()?;
-    validate(&before, &acks, &informer, &stored)?;
-    let (writes, watches) = (acks.len(), informer.watches);
+    verdict.result().map_err(Error::msg)?;
+    let watches = history.watches.first().map_or(0, |log| log.watches);
     let copies = there.copies + back.copies;
     let figures = format!(
         "copies {:.1} s; writes rejected for {:.1} s and {:.1} s; {objects} objects, {writes} writes \
@@ -156,22 +141,40 @@ async fn there_and_back(programs: &Programs, folder: PathBuf, load: &Load) -> Re
     within_limit(share, figures)
 }
 
-fn validate(before: &Snapshot, acks: &[Ack], informer: &Informer, stored: &Snapshot) -> Result<()> {
-    let record = RunRecord {
-        before,
-        acks,
-        received: &informer.received,
-        informer_state: &informer.snapshot,
-        stored,
-    };
-    record.validate()
+/// One informer, and writers that patch the first objects and have own ones.
+fn options(objects: usize, rate: usize) -> Options {
+    let scripts = (0..WRITERS).map(|writer| {
+        let existing = (writer..objects).step_by(WRITERS);
+        Script {
+            existing: existing
+                .map(|number| name("query", number).into())
+                .collect(),
+            ..Script::own("live-", writer, OWN, LIFE)
+        }
+    });
+    Options {
+        writers: scripts.collect(),
+        pace: Some(Pace {
+            interval: Duration::from_secs_f64(WRITERS as f64 / rate as f64),
+            missed: MissedTickBehavior::Delay,
+        }),
+        watchers: 1,
+        from_every_revision: false,
+        readers: None,
+        after_unknown: AfterUnknown::RepeatAndRead,
+        tolerance: Tolerance::SERVERS_ARE_REPLACED,
+        routing: Routing::NextAfterError,
+        max_pause: Duration::from_secs(5),
+        epochs: Epochs::One,
+        drain: DRAIN_TIMEOUT,
+    }
 }
 
 /// Creates the objects in random order of name, as in a store after long use, so that the order of
 /// names differs from that of revisions.
-async fn fill(servers: &Arc<Servers>, objects: usize) -> Result<Factory> {
-    let authority = servers.first();
-    let client = Arc::new(servers.connect(authority, 8).await?);
+async fn fill(gateways: &Gateways, objects: usize) -> Result<()> {
+    let client = gateways.connect(gateways.first(), 8).await?;
+    let client = Arc::new(client);
     let factory = Factory::calibrate(&client, NAMESPACE, OBJECT_BYTES).await?;
     let step = stride(objects);
     let next = Arc::new(AtomicUsize::new(0));
@@ -195,7 +198,7 @@ async fn fill(servers: &Arc<Servers>, objects: usize) -> Result<Factory> {
     while let Some(done) = workers.join_next().await {
         done??;
     }
-    Ok(factory)
+    Ok(())
 }
 
 /// A step that is coprime to `places`, so that a cyclic walk visits every place.
@@ -230,11 +233,13 @@ impl Environment<'_> {
         let near = self.rig.arkctl(&near).await?;
         let (next, authority) = self.rig.gateway(name, to).await?;
         let response = self.check_not_ready(&authority).await?;
-        self.servers.add(authority.clone());
+        self.gateways.add(authority.clone())?;
         let over = self.rig.arkctl(&copy).await?;
         let (fenced, line) = over.line("the source is fenced at revision")?;
         let cut = number(line)?;
-        self.wait_for(&self.accepted, cut + 1).await?;
+        let accepted = || self.load.newest_acknowledged().get() > cut;
+        let what = format!("no write after revision {cut}");
+        self.load.until(&what, WAIT_TIMEOUT, accepted).await?;
         let rejected = fenced.elapsed();
         self.ready(&authority).await?;
         let at_cut = cut.to_string();
@@ -253,6 +258,7 @@ impl Environment<'_> {
             None => None,
         };
         gateway.stop()?;
+        self.gateways.remove_first();
         source.process.stop()?;
         sleep(PAUSE_BETWEEN_MOVES).await;
         let text = self.format_figures(&near, &over, &verified, begun, rejected, peak)?;
@@ -279,20 +285,7 @@ impl Environment<'_> {
         let (_, copied) = near.last("copied ")?;
         let (fenced, _) = over.line("the source is fenced at revision")?;
         let (_, has) = over.line("the target has everything")?;
-        let mut rejection_texts: Vec<String> = Vec::new();
-        let rejections = self.servers.rejections(begun);
-        for rejection in &rejections {
-            let who = if rejection.write {
-                "writers"
-            } else {
-                "readers"
-            };
-            let after = rejection.at.saturating_duration_since(fenced).as_secs_f64();
-            let text = format!("{who}: {}", rejection.text);
-            if !rejection_texts.iter().any(|known| known.contains(&text)) {
-                rejection_texts.push(format!("{text} ({after:.1} s after the fence)"));
-            }
-        }
+        let (count, texts) = rejections(&self.load, begun, fenced);
         let wal = peak.map_or(String::new(), |peak| {
             format!("; WAL peak {} MiB", peak >> 20)
         });
@@ -304,13 +297,11 @@ impl Environment<'_> {
         }
         Ok(format!(
             "near {:.1} s ({copied}), cut over {:.1} s, compared again {:.1} s; {has}; writes \
-             rejected for {:.2} s; {} rejections: {}{wal}",
+             rejected for {:.2} s; {count} rejections: {texts}{wal}",
             near.took.as_secs_f64(),
             over.took.as_secs_f64(),
             verified.took.as_secs_f64(),
             rejected.as_secs_f64(),
-            rejections.len(),
-            rejection_texts.join(" | "),
         ))
     }
 
@@ -347,23 +338,12 @@ impl Environment<'_> {
     async fn connect(&self, authority: &str) -> Result<Client> {
         let begun = Instant::now();
         loop {
-            match self.servers.connect(authority.to_owned(), 1).await {
+            match self.gateways.connect(authority.to_owned(), 1).await {
                 Err(error) if begun.elapsed() > WAIT_TIMEOUT => return Err(error),
                 Err(_) => sleep(Duration::from_millis(20)).await,
                 Ok(client) => return Ok(client),
             }
         }
-    }
-
-    async fn wait_for(&self, counter: &AtomicU64, revision: u64) -> Result<()> {
-        let reached = async {
-            while counter.load(Ordering::Acquire) < revision {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(WAIT_TIMEOUT, reached)
-            .await
-            .with_context(|| format!("timeout while waiting for revision {revision}"))
     }
 }
 

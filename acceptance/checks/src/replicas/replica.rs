@@ -2,22 +2,23 @@
 
 use std::process::{Child, Command};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ark_bench::processes::Processes;
+use ark_bench::target::{Programs, start};
+use async_trait::async_trait;
+use kube_http::Kubeconfig;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
-
-use crate::client::Client;
-use crate::kubeconfig;
-use crate::processes::Processes;
-use crate::target::{Programs, start};
+use workload::http::{Client, Settings};
 
 /// Number of replicas.
 pub(super) const COUNT: usize = 3;
-/// Connections of the load to each replica.
-const CONNECTIONS: usize = 4;
+/// Pause while all replicas are down.
+const ALL_DOWN: Duration = Duration::from_millis(5);
 
 /// All replicas, as clients behind a load balancer reach them.
 pub(super) struct Replicas(Vec<Replica>);
@@ -54,31 +55,6 @@ impl Replicas {
         Ok(Self(replicas))
     }
 
-    /// A client of the wanted replica or, if that is down, of the next; with the index of the
-    /// replica.
-    pub(super) async fn nearest(&self, wanted: usize) -> (usize, Arc<Client>) {
-        loop {
-            for index in (wanted..wanted + COUNT).map(|index| index % COUNT) {
-                if let Some(client) = self.0[index].client.borrow().clone() {
-                    return (index, client);
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// A client of one replica; waits while the replica is down.
-    pub(super) async fn client(&self, index: usize) -> Arc<Client> {
-        let mut client = self.0[index].client.subscribe();
-        loop {
-            if let Some(client) = client.borrow_and_update().clone() {
-                return client;
-            }
-            // The sender lives in `self`, so the channel cannot close.
-            let _ = client.changed().await;
-        }
-    }
-
     /// Sends SIGKILL to a gateway and its driver; returns when both serve again.
     pub(super) async fn kill_and_start(&self, index: usize) -> Result<()> {
         let replica = &self.0[index];
@@ -100,6 +76,25 @@ impl Replicas {
     }
 }
 
+#[async_trait]
+impl workload::Servers for Replicas {
+    /// The replica whose turn it is or, if that is down, the next.
+    async fn connect(&self, turn: usize) -> (usize, Arc<dyn workload::Client>) {
+        loop {
+            for index in (turn..turn + COUNT).map(|index| index % COUNT) {
+                if let Some(client) = self.0[index].client.borrow().clone() {
+                    return (index, client);
+                }
+            }
+            tokio::time::sleep(ALL_DOWN).await;
+        }
+    }
+
+    fn count(&self) -> usize {
+        COUNT
+    }
+}
+
 // === impl Replica ===
 
 impl Replica {
@@ -113,8 +108,13 @@ impl Replica {
             .env("ARK_POSTGRES_DSN", &self.dsn);
         let (child, _) = spawn_blocking(|| start(command, "ready: ")).await??;
         *self.running.lock().await = Some(Running(child));
-        let endpoint = kubeconfig::load(&data.join("kubeconfig"))?;
-        let client = Client::connect(&endpoint, CONNECTIONS).await?;
+        let config = Kubeconfig::load(&data.join("kubeconfig"))?;
+        let settings = Settings {
+            namespace: crate::NAMESPACE.to_owned(),
+            filler: 640,
+            watch_timeout: Duration::from_secs(60),
+        };
+        let client = Client::new(kube_http::Client::new(&config, true)?, settings);
         self.client.send_replace(Some(Arc::new(client)));
         Ok(())
     }

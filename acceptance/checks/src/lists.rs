@@ -11,12 +11,12 @@ use scenarios::engine::reference::Reference;
 use scenarios::repository::Repository;
 use tokio::process::Command;
 
-use super::NAMESPACE;
-use crate::client::Client;
-use crate::measure::writes::{Run, Write};
-use crate::objects::{ALL, Factory};
-use crate::processes::Processes;
-use crate::target::{Programs, Target};
+use crate::NAMESPACE;
+use ark_bench::client::Client;
+use ark_bench::measure::writes::{Run, Write};
+use ark_bench::objects::{ALL, Factory};
+use ark_bench::processes::Processes;
+use ark_bench::target::{Programs, Target};
 
 /// Not a multiple of kubectl's page size of 500, so that the last page is short.
 const ROWS: usize = 11_105;

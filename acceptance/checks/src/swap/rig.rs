@@ -4,15 +4,15 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use postgres_testkit::ports;
 use scenarios::engine::process::is_port_taken;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::target::{Programs, end, start};
+use ark_bench::target::{Programs, end, start};
 
 /// Time for a driver or a gateway to start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::NAMESPACE;
-use super::retry::{used, within_limit};
-use crate::client::Client;
-use crate::measure::fanout::{Fanout, Outcome, Pace};
-use crate::objects::Factory;
-use crate::target::{Programs, Target};
+use crate::NAMESPACE;
+use crate::retry::{used, within_limit};
+use ark_bench::client::Client;
+use ark_bench::measure::fanout::{Fanout, Outcome, Pace};
+use ark_bench::objects::Factory;
+use ark_bench::target::{Programs, Target};
 
 /// Limit of the 99th percentile of the delivery latency.
 const MAX_DELIVERY_LATENCY: Duration = Duration::from_millis(50);

@@ -7,10 +7,10 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::lists::fill;
-use super::retry::{used, within_limit};
-use crate::objects::ALL;
-use crate::target::{Programs, Target};
+use crate::lists::fill;
+use crate::retry::{used, within_limit};
+use ark_bench::objects::ALL;
+use ark_bench::target::{Programs, Target};
 
 const OBJECT_BYTES: usize = 2_600;
 /// Objects of the first list, and its time limit.
