@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use backend_postgres::{Options, migrate};
-use conformance::crash::process::Process;
 use conformance::crash::{self, Plan};
 use conformance::empty::{EmptyStore, EmptyStores};
+use conformance::process::Process;
 use conformance::{Endpoint, Report, RunOptions, cases, suite};
 use postgres_testkit::{PoolMode, Pooler, Server};
 

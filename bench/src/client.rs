@@ -23,7 +23,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 const WINDOW: u32 = 4 << 20;
 
 /// Connections to one server; callers choose one by number.
-pub(crate) struct Client {
+pub struct Client {
     authority: String,
     connections: Vec<SendRequest<Full<Bytes>>>,
     /// Tasks that drive the connections; aborted on drop.
@@ -31,14 +31,16 @@ pub(crate) struct Client {
 }
 
 /// A complete response.
-pub(crate) struct FullResponse {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Bytes,
+pub struct FullResponse {
+    /// Status.
+    pub status: StatusCode,
+    /// Body.
+    pub body: Bytes,
 }
 
 impl Client {
     /// Opens `connections` connections.
-    pub(crate) async fn connect(endpoint: &Endpoint, connections: usize) -> Result<Self> {
+    pub async fn connect(endpoint: &Endpoint, connections: usize) -> Result<Self> {
         let tls = TlsConnector::from(Arc::new(tls_config(endpoint)?));
         let mut drivers = JoinSet::new();
         let mut senders = Vec::with_capacity(connections);
@@ -68,7 +70,7 @@ impl Client {
     }
 
     /// Sends a request on connection `lane` and returns the response's head and body stream.
-    pub(crate) async fn open(
+    pub async fn open(
         &self,
         lane: usize,
         method: Method,
@@ -90,7 +92,7 @@ impl Client {
     }
 
     /// Sends a request and reads the whole response.
-    pub(crate) async fn call(
+    pub async fn call(
         &self,
         lane: usize,
         method: Method,
@@ -111,12 +113,12 @@ impl Client {
     }
 
     /// GET that must have status 200.
-    pub(crate) async fn get(&self, lane: usize, path: &str) -> Result<Bytes> {
+    pub async fn get(&self, lane: usize, path: &str) -> Result<Bytes> {
         self.get_as(lane, path, "application/json").await
     }
 
     /// GET with an Accept header that must have status 200.
-    pub(crate) async fn get_as(&self, lane: usize, path: &str, accept: &str) -> Result<Bytes> {
+    pub async fn get_as(&self, lane: usize, path: &str, accept: &str) -> Result<Bytes> {
         let response = self
             .call(lane, Method::GET, path, &[("accept", accept)], Bytes::new())
             .await?;
@@ -129,7 +131,7 @@ impl Client {
     }
 
     /// A write that must succeed.
-    pub(crate) async fn write(
+    pub async fn write(
         &self,
         lane: usize,
         method: Method,
@@ -151,7 +153,7 @@ impl Client {
 }
 
 /// Status and the beginning of the body, for messages.
-pub(crate) fn describe(response: &FullResponse) -> String {
+pub fn describe(response: &FullResponse) -> String {
     let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
     format!("{} {text}", response.status)
 }

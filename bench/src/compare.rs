@@ -18,8 +18,9 @@ const NAMESPACE: &str = "default";
 /// Connections of the unary load. client-go uses one per process, and a cluster runs several.
 const CONNECTIONS: usize = 8;
 
+/// Servers and load of a comparison.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Options {
+pub struct Options {
     /// Objects in the lists.
     #[arg(long, default_value_t = 10_000)]
     objects: usize,
@@ -63,7 +64,7 @@ enum Backend {
 ///
 /// The servers run side by side and take turns at each measurement, so that a phase in which a
 /// shared machine is slow affects all of them.
-pub(crate) async fn run(options: &Options) -> Result<String> {
+pub async fn run(options: &Options) -> Result<String> {
     let programs = Programs::of_this_build()?;
     let scratch = tempfile::tempdir()?;
     let start = |programs: &Programs, folder: &str| match options.backend {

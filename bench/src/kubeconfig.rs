@@ -9,19 +9,21 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Address and credentials of a server.
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     /// `host:port`.
-    pub(crate) authority: String,
+    pub authority: String,
     /// Host alone, for TLS.
-    pub(crate) host: String,
+    pub host: String,
     /// Trust anchors for the server's certificate.
-    pub(crate) ca: Vec<CertificateDer<'static>>,
-    pub(crate) certificate: Vec<CertificateDer<'static>>,
-    pub(crate) key: PrivateKeyDer<'static>,
+    pub ca: Vec<CertificateDer<'static>>,
+    /// Client certificate with its chain.
+    pub certificate: Vec<CertificateDer<'static>>,
+    /// Private key of the client certificate.
+    pub key: PrivateKeyDer<'static>,
 }
 
 /// Reads the current context of a kubeconfig.
-pub(crate) fn load(path: &Path) -> Result<Endpoint> {
+pub fn load(path: &Path) -> Result<Endpoint> {
     let config = Kubeconfig::load(path)?;
     let authority = config
         .server

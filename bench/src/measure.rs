@@ -1,8 +1,8 @@
 //! Measurements: operations, latencies and CPU seconds of the server.
 
-pub(crate) mod fanout;
+pub mod fanout;
 pub(crate) mod reads;
-pub(crate) mod writes;
+pub mod writes;
 
 use std::time::{Duration, Instant};
 
@@ -12,35 +12,35 @@ use crate::processes::Processes;
 
 /// Cost of one kind of operation on one server.
 #[derive(Clone, Debug)]
-pub(crate) struct Figure {
+pub struct Figure {
     /// Name of the operation, such as `create, 64 clients`.
-    pub(crate) name: String,
+    pub name: String,
     /// Number of operations.
-    pub(crate) operations: u64,
+    pub operations: u64,
     /// Wall-clock time of the whole measurement.
-    pub(crate) elapsed: Duration,
+    pub elapsed: Duration,
     /// Median latency.
-    pub(crate) p50: Duration,
+    pub p50: Duration,
     /// 99th percentile of the latency.
-    pub(crate) p99: Duration,
+    pub p99: Duration,
     /// CPU seconds of all server processes over the whole measurement.
-    pub(crate) cpu_seconds: f64,
+    pub cpu_seconds: f64,
 }
 
 impl Figure {
     /// Server CPU per operation, in milliseconds.
-    pub(crate) fn cpu_ms(&self) -> f64 {
+    pub fn cpu_ms(&self) -> f64 {
         self.cpu_seconds * 1e3 / self.operations.max(1) as f64
     }
 
     /// Operations per second.
-    pub(crate) fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         self.operations as f64 / self.elapsed.as_secs_f64()
     }
 }
 
 /// Measures from creation to [`Stopwatch::stop`].
-pub(crate) struct Stopwatch<'a> {
+pub struct Stopwatch<'a> {
     processes: &'a Processes,
     cpu: f64,
     started: Instant,
@@ -48,7 +48,7 @@ pub(crate) struct Stopwatch<'a> {
 
 impl<'a> Stopwatch<'a> {
     /// Starts now.
-    pub(crate) fn start(processes: &'a Processes) -> Result<Self> {
+    pub fn start(processes: &'a Processes) -> Result<Self> {
         Ok(Self {
             processes,
             cpu: processes.cpu_seconds()?,
@@ -58,7 +58,7 @@ impl<'a> Stopwatch<'a> {
 
     /// Builds a figure from the latencies measured meanwhile. `operations` differs from their
     /// number if only some were sampled.
-    pub(crate) fn stop(
+    pub fn stop(
         self,
         name: impl Into<String>,
         operations: u64,
@@ -79,7 +79,7 @@ impl<'a> Stopwatch<'a> {
 }
 
 /// Nearest-rank percentile of sorted values; zero if there are none.
-pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100);
     sorted
         .get(rank.saturating_sub(1))

@@ -8,22 +8,22 @@ use serde_json::json;
 use crate::client::Client;
 
 /// Path of the Queries in a namespace.
-pub(crate) fn collection(namespace: &str) -> String {
+pub fn collection(namespace: &str) -> String {
     format!("/apis/ark.mckinsey.com/v1alpha1/namespaces/{namespace}/queries")
 }
 
 /// Path of the Queries of all namespaces.
-pub(crate) const ALL: &str = "/apis/ark.mckinsey.com/v1alpha1/queries";
+pub const ALL: &str = "/apis/ark.mckinsey.com/v1alpha1/queries";
 
 /// Makes Queries whose served JSON has a fixed size, including the fields that the server adds.
 #[derive(Clone, Debug)]
-pub(crate) struct Factory {
+pub struct Factory {
     padding: usize,
 }
 
 impl Factory {
     /// Determines the padding that makes a served object `bytes` long on this server.
-    pub(crate) async fn calibrate(client: &Client, namespace: &str, bytes: usize) -> Result<Self> {
+    pub async fn calibrate(client: &Client, namespace: &str, bytes: usize) -> Result<Self> {
         let probe = Self { padding: 0 };
         let path = collection(namespace);
         let name = "calibration-00000";
@@ -52,7 +52,7 @@ impl Factory {
     }
 
     /// A Query; every hundredth has the label `bench=rare`.
-    pub(crate) fn query(&self, name: &str, number: usize) -> Bytes {
+    pub fn query(&self, name: &str, number: usize) -> Bytes {
         let rarity = if number.is_multiple_of(100) {
             "rare"
         } else {
@@ -74,12 +74,12 @@ impl Factory {
 }
 
 /// A merge patch of the status, different for every number.
-pub(crate) fn status_patch(number: usize) -> Bytes {
+pub fn status_patch(number: usize) -> Bytes {
     let object = json!({"status": {"phase": "running", "duration": format!("{number}ms")}});
     Bytes::from(object.to_string())
 }
 
 /// The name of the object with this number.
-pub(crate) fn name(prefix: &str, number: usize) -> String {
+pub fn name(prefix: &str, number: usize) -> String {
     format!("{prefix}-{number:06}")
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 /// A set of server processes, determined at each call because PostgreSQL starts one per connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Processes {
+pub struct Processes {
     root: u32,
     with_root: bool,
 }
@@ -22,7 +22,7 @@ struct Entry {
 
 impl Processes {
     /// All descendants of a process, with the process itself if `with_root`.
-    pub(crate) fn below(root: u32, with_root: bool) -> Result<Self> {
+    pub fn below(root: u32, with_root: bool) -> Result<Self> {
         let processes = Self { root, with_root };
         anyhow::ensure!(
             !processes.family()?.is_empty(),
@@ -32,7 +32,7 @@ impl Processes {
     }
 
     /// The ids of the running processes.
-    pub(crate) fn pids(&self) -> Result<Vec<u32>> {
+    pub fn pids(&self) -> Result<Vec<u32>> {
         let family = self.family()?.into_iter();
         let alive = family.filter(|(_, entry)| !entry.ended);
         Ok(alive.map(|(pid, _)| pid).collect())
@@ -66,14 +66,14 @@ impl Processes {
 
     /// CPU seconds, user and system, including those of ended processes, which the kernel adds to
     /// their parent.
-    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+    pub fn cpu_seconds(&self) -> Result<f64> {
         let hertz = rustix::param::clock_ticks_per_second() as f64;
         let family = self.family()?;
         Ok(family.values().map(|entry| entry.ticks).sum::<f64>() / hertz)
     }
 
     /// Proportional resident memory of the processes, in bytes.
-    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+    pub fn resident_bytes(&self) -> Result<u64> {
         let mut kilobytes = 0;
         for (pid, entry) in self.family()? {
             let text = if_running(std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")))?;

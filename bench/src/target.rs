@@ -12,16 +12,19 @@ use crate::kubeconfig;
 use crate::processes::Processes;
 
 /// A running server.
-pub(crate) struct Target {
-    pub(crate) name: &'static str,
-    pub(crate) kubeconfig: PathBuf,
-    pub(crate) processes: Processes,
+pub struct Target {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// Kubeconfig of an administrator.
+    pub kubeconfig: PathBuf,
+    /// Its processes.
+    pub processes: Processes,
     child: Child,
 }
 
 /// A server to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Peer {
+pub enum Peer {
     /// kube-apiserver and etcd.
     Etcd,
     /// kube-apiserver, kine and PostgreSQL.
@@ -30,7 +33,7 @@ pub(crate) enum Peer {
 
 impl Peer {
     /// Its name in reports.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Etcd => "kube-apiserver+etcd",
             Self::KinePostgres => "kube-apiserver+kine/postgres",
@@ -39,7 +42,7 @@ impl Peer {
 }
 
 /// The folder of a build's programs.
-pub(crate) struct Programs {
+pub struct Programs {
     folder: PathBuf,
     /// Its name in reports.
     build: &'static str,
@@ -47,7 +50,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// The folder of this executable, where `cargo build` puts all programs.
-    pub(crate) fn of_this_build() -> Result<Self> {
+    pub fn of_this_build() -> Result<Self> {
         let exe = std::env::current_exe()?;
         Ok(Self {
             folder: exe
@@ -59,7 +62,7 @@ impl Programs {
     }
 
     /// The programs of another build.
-    pub(crate) fn of(folder: &Path) -> Self {
+    pub fn of(folder: &Path) -> Self {
         Self {
             folder: folder.to_path_buf(),
             build: "before",
@@ -67,14 +70,14 @@ impl Programs {
     }
 
     /// The path of a program.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
 impl Target {
     /// Starts a gateway and the SQLite driver on a data directory.
-    pub(crate) fn ours(programs: &Programs, data_dir: &Path) -> Result<Self> {
+    pub fn ours(programs: &Programs, data_dir: &Path) -> Result<Self> {
         let mut command = Command::new(programs.path("ark-apiserver"));
         command
             .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -91,13 +94,13 @@ impl Target {
     }
 
     /// Starts a gateway, the PostgreSQL driver and a PostgreSQL server.
-    pub(crate) fn ours_on_postgres(programs: &Programs) -> Result<Self> {
+    pub fn ours_on_postgres(programs: &Programs) -> Result<Self> {
         let engine = ["standalone", "--backend", "postgres"];
         Self::engine(programs, programs.build, &engine)
     }
 
     /// Starts kube-apiserver and its store with the same CRDs.
-    pub(crate) fn peer(programs: &Programs, peer: Peer) -> Result<Self> {
+    pub fn peer(programs: &Programs, peer: Peer) -> Result<Self> {
         let engine = match peer {
             Peer::Etcd => "kube-apiserver",
             Peer::KinePostgres => "kine-postgres",
@@ -121,12 +124,12 @@ impl Target {
     }
 
     /// Connects to it.
-    pub(crate) async fn connect(&self, connections: usize) -> Result<Client> {
+    pub async fn connect(&self, connections: usize) -> Result<Client> {
         Client::connect(&kubeconfig::load(&self.kubeconfig)?, connections).await
     }
 
     /// Stops it in an orderly way and waits.
-    pub(crate) fn stop(mut self) -> Result<()> {
+    pub fn stop(mut self) -> Result<()> {
         self.interrupt()
     }
 
@@ -143,7 +146,7 @@ impl Drop for Target {
 }
 
 /// Stops a program in an orderly way and waits.
-pub(crate) fn end(name: &str, child: &mut Child) -> Result<()> {
+pub fn end(name: &str, child: &mut Child) -> Result<()> {
     if child.try_wait()?.is_some() {
         return Ok(());
     }
@@ -161,7 +164,7 @@ pub(crate) fn end(name: &str, child: &mut Child) -> Result<()> {
 }
 
 /// Starts a program and waits for a line with the prefix; returns the rest of the line.
-pub(crate) fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
+pub fn start(mut command: Command, prefix: &str) -> Result<(Child, String)> {
     let program = command.get_program().to_owned();
     let mut child = command
         .stdout(Stdio::piped())

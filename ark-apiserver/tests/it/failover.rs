@@ -1,18 +1,20 @@
 //! Failover and loss of contact with the database, as observed by API clients.
 
-mod informer;
-
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
+use kube_http::Kubeconfig;
 use postgres_testkit::{Mode, Pair, Proxy, Server};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::time::MissedTickBehavior;
+use workload::{
+    AfterUnknown, Epochs, Fixed, Options, Pace, Routing, Script, Step, Tolerance, Workload,
+};
 
 use crate::client::Client;
 use crate::program::{DEADLINE, eventually, on_postgres};
-use informer::{EPOCH_GAP, Informer, ObservedVersions};
 
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 
@@ -23,6 +25,10 @@ const GREEN: Duration = Duration::from_secs(20);
 /// Longest wait of a read for its error. A write additionally waits for its outcome.
 const READ: Duration = Duration::from_secs(12);
 const WRITE: Duration = Duration::from_secs(25);
+
+/// A new epoch starts at 4096 times the clock in milliseconds: farther above the last epoch's
+/// newest revision than the number of revisions that these tests write.
+const EPOCH_GAP: u64 = 1 << 17;
 
 fn query(name: &str, input: &str) -> String {
     json!({
@@ -60,24 +66,39 @@ async fn list(client: &Client) -> Value {
     }
 }
 
-/// Patches some objects in turn, regardless of the responses; acknowledged versions go to
-/// `observed`.
-async fn write(client: Client, observed: ObservedVersions, stop: CancellationToken) {
-    let mut number = 0;
-    while !stop.is_cancelled() {
-        let path = format!("{QUERIES}/kept-{}", number % 4);
-        let body = json!({"spec": {"input": format!("input {number}")}});
-        if let Some((status, body)) = client.send("MERGE", &path, body.to_string()).await {
-            match status.as_u16() {
-                200 => observed.acknowledged(&serde_json::from_str(&body).unwrap()),
-                429 | 503 | 504 => {}
-                _ => observed.problem(format!("a patch: {status} {body}")),
-            }
-        }
-        number += 1;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Starts a writer of four objects, which reads them after any error, and a watcher with a local
+/// copy, as controllers have.
+async fn load(data: &Path) -> Workload {
+    let kubeconfig = Kubeconfig::load(&data.join("kubeconfig")).unwrap();
+    let settings = workload::http::Settings {
+        namespace: "default".to_owned(),
+        filler: 16,
+        watch_timeout: Duration::from_secs(60),
+    };
+    let client = kube_http::Client::new(&kubeconfig, true).unwrap();
+    let client = workload::http::Client::new(client, settings);
+    let options = Options {
+        writers: vec![Script::own("kept-", 0, 4, LIFE)],
+        pace: Some(Pace {
+            interval: Duration::from_millis(10),
+            missed: MissedTickBehavior::Delay,
+        }),
+        watchers: 1,
+        from_every_revision: false,
+        readers: None,
+        after_unknown: AfterUnknown::Read,
+        tolerance: Tolerance::COMMITS_ARE_LOST,
+        routing: Routing::Pinned,
+        max_pause: Duration::from_millis(50),
+        epochs: Epochs::Gap(EPOCH_GAP),
+        drain: DEADLINE,
+    };
+    let servers = Arc::new(Fixed::new(vec![Arc::new(client)]));
+    Workload::start(servers, options).await.unwrap()
 }
+
+/// Life of an object after its creation.
+const LIFE: &[Step] = &[Step::Replace, Step::Patch, Step::Patch, Step::Delete];
 
 /// Asserts that a watch from a lost version expires, at once or in its first event.
 async fn is_expired(client: &Client, version: u64) {
@@ -105,16 +126,9 @@ async fn clients_relist_after_failover_and_miss_no_change() {
     let directory = tempfile::tempdir().unwrap();
     let program = on_postgres(&proxy.dsn(&database), directory.path());
     let admin = program.admin();
-    for number in 0..4 {
-        create(&admin, &format!("kept-{number}")).await;
-    }
-    let observed = ObservedVersions::default();
-    let stop = CancellationToken::new();
-    let informer = Informer::new(&admin, QUERIES, &observed);
-    let (mut informers, mut writers) = (JoinSet::new(), JoinSet::new());
-    informers.spawn(informer.run(stop.clone()));
-    writers.spawn(write(admin.clone(), observed.clone(), stop.clone()));
-    observed.more(50).await;
+    let load = load(directory.path()).await;
+    load.ledger().expect_foreign("lost");
+    load.progress(50, DEADLINE).await.unwrap();
     let old = version(&list(&admin).await);
     let mut watch = admin
         .watch(&format!("{QUERIES}?watch=true&resourceVersion={old}"))
@@ -122,12 +136,14 @@ async fn clients_relist_after_failover_and_miss_no_change() {
     pair.caught_up().await.unwrap();
     pair.cut_replication().await.unwrap();
     let lost = create(&admin, "lost").await;
-    observed.more(50).await;
+    load.progress(50, DEADLINE).await.unwrap();
     pair.kill_primary().await.unwrap();
     pair.promote().await.unwrap();
     proxy.move_to(pair.standby().address());
 
-    observed.epoch_after(lost).await;
+    let new_epoch = || load.newest_acknowledged().get() > lost + EPOCH_GAP;
+    let written = load.until("no write in a new epoch", DEADLINE, new_epoch);
+    written.await.unwrap();
     eventually("ready", GREEN, async || admin.is_ready().await).await;
     is_expired(&admin, old).await;
     is_expired(&admin, lost).await;
@@ -143,13 +159,11 @@ async fn clients_relist_after_failover_and_miss_no_change() {
     let (status, body) = admin.get(&format!("{QUERIES}/lost")).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
     create(&admin, "lost").await;
-    observed.more(50).await;
-    stop.cancel();
-    writers.join_all().await;
-    let listed = list(&admin).await;
-    observed.check(version(&listed));
-    let informer = informers.join_next().await.unwrap().unwrap();
-    informer.matches(&admin, &listed).await;
+    load.progress(50, DEADLINE).await.unwrap();
+    let (verdict, history) = load.finish(&[]).await.unwrap();
+    assert!(verdict.is_clean(), "{verdict}");
+    // One list at the start, one after the fail-over.
+    assert_eq!(history.watches[0].segments.len(), 2);
 }
 
 /// Asserts that a request is rejected with 503 or 504 and `Retry-After` within `limit`.

@@ -21,7 +21,7 @@ async fn crashed_server_keeps_its_epoch() {
     server.stop(Stop::Fast).await.expect("a stop");
     server.start_again().await.expect("a start");
     scene.writes().await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch]);
     let ends = scene.finish(&dsn).await;
     assert_eq!(ends.lists, [1, 1], "{:?}", ends.reasons);
 }
@@ -47,7 +47,7 @@ async fn restored_disk_snapshot_begins_an_epoch() {
     let header = scene.epoch_after(before.epoch).await;
     assert!(!scene.shows("lost/one").await);
     scene.history_is_gone(lost, &header).await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }
 
@@ -72,7 +72,7 @@ async fn dump_restored_in_another_cluster_begins_an_epoch() {
     let header = scene.epoch_after(before.epoch).await;
     assert!(!scene.shows("lost/one").await);
     scene.history_is_gone(lost, &header).await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }
 
@@ -88,11 +88,11 @@ async fn dump_restored_in_same_database_begins_an_epoch() {
     dump(&dsn, &file).await;
     scene.create(0, "lost/one").await;
     scene.writes().await;
-    let ledger = scene.ledger.clone();
+    let clients = scene.observed.clone();
     let mut observed = 0;
     // All sidecars restart, so none has observed the lost revisions.
     let again = async || {
-        observed = ledger.newest();
+        observed = clients.newest();
         let drop = "drop schema ark cascade";
         server.execute("ark", drop).await.expect("dropped");
         load(&file, &dsn).await;
@@ -101,7 +101,7 @@ async fn dump_restored_in_same_database_begins_an_epoch() {
     let header = scene.epoch_after(before.epoch).await;
     assert!(!scene.shows("lost/one").await);
     scene.history_is_gone(observed, &header).await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }
 
@@ -131,7 +131,7 @@ async fn requested_epoch_begins_under_load() {
     assert_eq!(reason(&end), Reason::EpochChanged, "{end}");
     assert!(scene.shows("kept/one").await);
     scene.history_is_gone(stored, &header).await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }
 

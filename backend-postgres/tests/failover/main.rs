@@ -1,14 +1,11 @@
 //! Tests of clients when the database loses commits, or might have: fail-overs to a standby,
 //! restores of earlier times, copies.
 //!
-//! Real servers run under load from two sidecars. All observations of clients go into one
-//! [`ledger`], which fails as soon as a revision has two meanings.
+//! Real servers run under load from two sidecars. The load, its ledger and the verdict are those of
+//! the `workload` crate.
 
-mod ledger;
-mod load;
 mod scene;
 mod sidecar;
-mod watcher;
 
 mod copies;
 mod pair;

@@ -23,7 +23,7 @@ async fn fail_over(pair: &mut Pair, dsn: &str, moves: Option<&Proxy>) {
     assert!(!scene.shows("lost/one").await);
     assert!(scene.shows("kept/one").await);
     scene.history_is_gone(lost, &header).await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch, header.epoch]);
     let ends = scene.finish(dsn).await;
     assert_eq!(ends.lists, [2, 2], "{:?}", ends.reasons);
 }
@@ -62,6 +62,6 @@ async fn lossless_promotion_begins_an_epoch() {
     let header = scene.epoch_after(before.epoch).await;
     assert!(scene.shows("kept/one").await);
     scene.history_is_gone(stored, &header).await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch, header.epoch]);
     scene.finish(&dsn).await;
 }

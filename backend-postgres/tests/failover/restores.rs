@@ -99,7 +99,7 @@ async fn each_restore_begins_its_own_epoch() {
         scene.history_is_gone(revision, &header).await;
         epochs.push(header.epoch);
     }
-    assert_eq!(scene.ledger.epochs(), epochs);
+    assert_eq!(scene.observed.epochs(), epochs);
     let ends = scene.finish(&dsn).await;
     assert_eq!(ends.lists, [3, 3], "{:?}", ends.reasons);
 }
@@ -115,10 +115,10 @@ async fn epoch_is_new_even_if_no_process_remembers_the_last() {
     let point = archive.restore_point("early").await.expect("a mark");
     scene.writes().await;
     for _ in 0..3 {
-        let ledger = scene.ledger.clone();
+        let clients = scene.observed.clone();
         let mut observed = 0;
         let back = async || {
-            observed = ledger.newest();
+            observed = clients.newest();
             archive.restore_to(&point).await.expect("a restore");
         };
         scene.restart(&dsn, back).await;

@@ -1,28 +1,39 @@
 //! Sidecars on one database, with writers and watchers at each, and the final assertions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backend_proto::error::from_status;
 use backend_proto::v1::Header;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::op_result::Verdict;
+use conformance::crash::grpc::{self, Drivers, Session};
 use conformance::{CaseContext, Client, RunOptions};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{MissedTickBehavior, sleep};
 use tonic::Status;
+use workload::{
+    AfterUnknown, Epochs, Ledger, Options, Pace, Revision, Routing, Script, Step, Tolerance,
+    Workload,
+};
 
-use crate::ledger::Ledger;
-use crate::load::Load;
 use crate::sidecar::{DEADLINE, Sidecar, eventually};
-use crate::watcher::Watcher;
 
 /// Number of writes that counts as progress.
 const PROGRESS_WRITES: usize = 60;
 
 /// Interval at which each sidecar's header is read.
 const HEADER_INTERVAL: Duration = Duration::from_millis(3);
+
+/// Writers of both sidecars, and keys of each.
+const WRITERS: usize = 6;
+const KEYS: usize = 6;
+/// Life of a key after its creation.
+const LIFE: &[Step] = &[Step::Replace, Step::Replace, Step::Replace, Step::Delete];
+/// Pause between two writes of a writer.
+const PACE: Pace = Pace {
+    interval: Duration::from_millis(5),
+    missed: MissedTickBehavior::Delay,
+};
 
 const RUN_OPTIONS: RunOptions = RunOptions {
     seed: 1,
@@ -31,22 +42,47 @@ const RUN_OPTIONS: RunOptions = RunOptions {
 
 /// A store under load.
 pub(crate) struct Scene {
-    pub(crate) ledger: Ledger,
+    pub(crate) observed: Observed,
     pub(crate) contexts: Vec<CaseContext>,
     sidecars: Vec<Sidecar>,
-    load: Load,
-    watchers: JoinSet<Watcher>,
-    target: watch::Sender<i64>,
-    glances: JoinSet<()>,
-    stop: CancellationToken,
+    load: Workload,
 }
+
+/// Revisions that any client has observed.
+#[derive(Clone)]
+pub(crate) struct Observed(Ledger);
 
 /// Results of the watchers.
 pub(crate) struct Ends {
     /// Reasons why watches ended, per watcher.
-    pub(crate) reasons: Vec<Vec<Reason>>,
+    pub(crate) reasons: Vec<Vec<String>>,
     /// Number of lists per watcher.
     pub(crate) lists: Vec<usize>,
+}
+
+// === impl Observed ===
+
+impl Observed {
+    /// All observed epochs.
+    pub(crate) fn epochs(&self) -> Vec<i64> {
+        let epochs = |history: &mut workload::History| history.epochs.clone();
+        self.0.with(epochs).into_iter().map(grpc::number).collect()
+    }
+
+    /// Newest observed revision.
+    pub(crate) fn newest(&self) -> i64 {
+        grpc::number(self.0.newest())
+    }
+
+    /// Number of acknowledged writes in an epoch.
+    fn writes_in(&self, epoch: i64) -> usize {
+        self.0
+            .with(|history| history.writes_in(grpc::revision(epoch)))
+    }
+
+    fn header(&self, header: &Header) {
+        self.0.head(Revision::default(), &grpc::head(header));
+    }
 }
 
 // === impl Scene ===
@@ -54,41 +90,20 @@ pub(crate) struct Ends {
 impl Scene {
     /// Starts two sidecars under load, and waits for some writes.
     pub(crate) async fn start(dsn: &str) -> Self {
-        let ledger = Ledger::default();
         let (first, second) = tokio::join!(Sidecar::start(dsn), Sidecar::start(dsn));
         let sidecars = vec![first, second];
         let contexts = contexts(&sidecars).await;
-        let (target, reached) = watch::channel(i64::MAX);
-        let mut scene = Self {
-            load: Load::start(&contexts, &ledger),
-            ledger,
+        let drivers = Arc::new(Drivers::new(contexts.clone()));
+        let load = Workload::start(drivers, options()).await;
+        let load = load.expect("a store that answers");
+        let scene = Self {
+            observed: Observed(load.ledger().clone()),
             contexts,
             sidecars,
-            watchers: JoinSet::new(),
-            target,
-            glances: JoinSet::new(),
-            stop: CancellationToken::new(),
+            load,
         };
-        scene.look_on(&reached);
         scene.writes().await;
         scene
-    }
-
-    fn look_on(&mut self, target: &watch::Receiver<i64>) {
-        for context in &self.contexts {
-            let watcher = Watcher::new(context, &self.ledger, target.clone());
-            self.watchers.spawn(watcher.work());
-            let (client, ledger) = (context.connect(), self.ledger.clone());
-            let stop = self.stop.clone();
-            self.glances.spawn(async move {
-                while !stop.is_cancelled() {
-                    if let Ok(header) = client.current().await {
-                        ledger.header(&header);
-                    }
-                    sleep(HEADER_INTERVAL).await;
-                }
-            });
-        }
     }
 
     /// Replaces the sidecars by new ones without observed state; their clients continue.
@@ -105,9 +120,9 @@ impl Scene {
     /// Waits for further acknowledged writes in the newest epoch.
     pub(crate) async fn writes(&self) {
         let epoch = self.header(0).await.epoch;
-        let before = self.ledger.writes_in(epoch);
+        let before = self.observed.writes_in(epoch);
         eventually("writes go on", async || {
-            self.ledger.writes_in(epoch) >= before + PROGRESS_WRITES
+            self.observed.writes_in(epoch) >= before + PROGRESS_WRITES
         })
         .await;
     }
@@ -118,7 +133,7 @@ impl Scene {
         loop {
             match self.contexts[place].client.current().await {
                 Ok(header) => {
-                    self.ledger.header(&header);
+                    self.observed.header(&header);
                     return header;
                 }
                 Err(error) => assert!(begin.elapsed() < DEADLINE, "{error}"),
@@ -182,47 +197,29 @@ impl Scene {
     /// Stops the writers and checks that all observations are consistent; `dsn` is for a sidecar
     /// without observed state.
     pub(crate) async fn finish(mut self, dsn: &str) -> Ends {
-        self.load.stop().await;
-        self.stop.cancel();
-        while self.glances.join_next().await.is_some() {}
+        self.load.stop_writers().await.expect("writers that end");
         let head = self.header(0).await;
         assert_eq!(head, self.header(1).await, "both sidecars");
         let fresh_sidecar = Sidecar::start(dsn).await;
         let context = self.contexts[0].at(&fresh_sidecar.endpoint());
         let header = context.client.current().await.expect("an answer");
         assert_eq!(header, head, "a sidecar that starts only now");
-        assert!(self.ledger.newest() <= head.revision, "{head:?}");
-        self.target.send_replace(head.revision);
-        let mut ends = Ends {
-            reasons: Vec::new(),
-            lists: Vec::new(),
-        };
-        let watched = tokio::time::timeout(DEADLINE, async {
-            let mut watched = Vec::new();
-            while let Some(watcher) = self.watchers.join_next().await {
-                watched.push(watcher.expect("a watcher"));
-            }
-            watched
-        });
-        let watched = watched.await.expect("watchers that see everything");
-        for context in self.contexts.iter().chain([&context]) {
-            let listed = context.client.try_list(context.all(0)).await;
-            let listed = listed.expect("a sound list").expect("a list");
-            for watcher in &watched {
-                watcher.matches(&listed);
-            }
-        }
-        for watcher in watched {
-            ends.reasons.push(watcher.ends);
-            ends.lists.push(watcher.lists);
-        }
+        assert!(self.observed.newest() <= head.revision, "{head:?}");
+        let finished = self.load.finish(&[Arc::new(Session::new(&context))]).await;
+        let (verdict, history) = finished.expect("watchers that see everything");
+        assert!(verdict.is_clean(), "{verdict}");
+        let watches = history.watches.iter();
+        let (lists, reasons) = watches
+            .map(|log| (log.segments.len(), log.ends.clone()))
+            .unzip();
+        let ends = Ends { reasons, lists };
         let known = [Reason::NotReady, Reason::EpochChanged, Reason::Compacted];
+        let known = known.map(|reason| reason.as_str_name());
         for reason in ends.reasons.iter().flatten() {
             // Errors are untyped while a sidecar is down.
-            let typed = known.contains(reason) || *reason == Reason::Unspecified;
+            let typed = known.contains(&reason.as_str()) || reason == "untyped";
             assert!(typed, "{:?}", ends.reasons);
         }
-        self.ledger.check();
         fresh_sidecar.stop().await;
         for sidecar in self.sidecars {
             sidecar.stop().await;
@@ -247,6 +244,7 @@ impl Scene {
     /// Creates a record through a sidecar; returns its revision.
     pub(crate) async fn create(&self, place: usize, path: &str) -> i64 {
         let context = &self.contexts[place];
+        self.load.ledger().expect_foreign(path);
         let op = context.create(path, "an acknowledged value");
         match context.client.verdict(op).await {
             Ok(Verdict::Applied(applied)) => applied.revision,
@@ -275,6 +273,32 @@ impl Scene {
             "{path} is shown by some: {shown:?}"
         );
         shown[0]
+    }
+}
+
+/// Writers that read the current state after any error, as controllers do; a watcher and a reader
+/// of the header at each sidecar.
+fn options() -> Options {
+    let scripts = (0..WRITERS).map(|writer| Script {
+        own: (0..KEYS)
+            .map(|key| format!("w{writer}/k{key}").into())
+            .collect(),
+        life: LIFE,
+        existing: Vec::new(),
+        batch: 1,
+    });
+    Options {
+        writers: scripts.collect(),
+        pace: Some(PACE),
+        watchers: 2,
+        from_every_revision: false,
+        readers: Some(HEADER_INTERVAL),
+        after_unknown: AfterUnknown::Read,
+        tolerance: Tolerance::COMMITS_ARE_LOST,
+        routing: Routing::Pinned,
+        max_pause: Duration::from_millis(50),
+        epochs: Epochs::Observed,
+        drain: DEADLINE,
     }
 }
 

@@ -42,7 +42,7 @@ async fn connections_to_old_primary_do_not_restore_its_epoch() {
     let header = scene.epoch_after(before.epoch).await;
     assert!(!scene.shows("lost/one").await);
     scene.history_is_gone(lost, &header).await;
-    assert_eq!(scene.ledger.epochs(), [before.epoch, header.epoch]);
+    assert_eq!(scene.observed.epochs(), [before.epoch, header.epoch]);
     let ends = scene.finish(&dsn).await;
     assert_eq!(ends.lists, [2, 2], "{:?}", ends.reasons);
 }

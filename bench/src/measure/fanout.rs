@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-pub(crate) use watcher::{Pace, Received, Watcher};
+use watcher::Watcher;
+pub use watcher::{Pace, Received};
 
 use super::{Figure, Stopwatch};
 use crate::client::Client;
@@ -25,31 +26,35 @@ const MAX_IN_FLIGHT: usize = 32;
 /// Objects that the writes change in turn.
 const OBJECTS: usize = 50;
 
+/// Load of a fan-out run.
 #[derive(Clone, Debug)]
-pub(crate) struct Fanout {
-    pub(crate) namespace: String,
-    pub(crate) watchers: usize,
+pub struct Fanout {
+    /// Namespace of the objects.
+    pub namespace: String,
+    /// Number of watchers.
+    pub watchers: usize,
     /// Writes offered per second.
-    pub(crate) rate: usize,
-    pub(crate) writes: usize,
+    pub rate: usize,
+    /// Number of writes.
+    pub writes: usize,
     /// Reading speed of watcher 0; all others read at full speed.
-    pub(crate) first: Pace,
+    pub first: Pace,
 }
 
 /// Result of a fan-out run.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Delivered events, and their latency over all watchers except a slowed one.
-    pub(crate) figure: Figure,
+    pub figure: Figure,
     /// Writes per second that the server accepted.
-    pub(crate) write_rate: f64,
+    pub write_rate: f64,
     /// Events of each watcher.
-    pub(crate) received: Vec<Received>,
+    pub received: Vec<Received>,
 }
 
 impl Outcome {
     /// Fails unless every watcher from index `from` on received every write once and in order.
-    pub(crate) fn ensure_complete(&self, from: usize, writes: usize) -> Result<()> {
+    pub fn ensure_complete(&self, from: usize, writes: usize) -> Result<()> {
         for (index, received) in self.received.iter().enumerate().skip(from) {
             ensure!(
                 received.distinct == writes
@@ -69,7 +74,7 @@ impl Outcome {
 
 impl Fanout {
     /// Opens the watchers, writes, and waits until they have received the last write or stall.
-    pub(crate) async fn measure(
+    pub async fn measure(
         &self,
         client: &Arc<Client>,
         watch_client: &Arc<Client>,

@@ -14,17 +14,22 @@ use crate::client::Client;
 use crate::objects::{Factory, collection, name, status_patch};
 use crate::processes::Processes;
 
+/// Kind of a single-object operation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Write {
+pub enum Write {
+    /// Creates objects.
     Create,
+    /// Replaces objects.
     Update,
+    /// Merge patches of the status.
     StatusPatch,
+    /// Reads objects.
     Get,
 }
 
 impl Write {
     /// Its name in reports.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Update => "update",
@@ -34,29 +39,32 @@ impl Write {
     }
 
     /// The name of the measurement with this number of clients.
-    pub(crate) fn at(self, clients: usize) -> String {
+    pub fn at(self, clients: usize) -> String {
         format!("{}, {clients} clients", self.name())
     }
 }
 
 /// Numbers of concurrent clients.
-pub(crate) const CLIENTS: [usize; 3] = [1, 16, 64];
+pub const CLIENTS: [usize; 3] = [1, 16, 64];
 
 /// A run of one kind of single-object operation.
-pub(crate) struct Run {
-    pub(crate) kind: Write,
+pub struct Run {
+    /// The operation.
+    pub kind: Write,
     /// Names are `prefix-000000…`.
-    pub(crate) prefix: String,
-    pub(crate) namespace: String,
-    pub(crate) count: usize,
+    pub prefix: String,
+    /// Namespace of the objects.
+    pub namespace: String,
+    /// Number of operations.
+    pub count: usize,
     /// Limit of operations in flight.
-    pub(crate) concurrency: usize,
+    pub concurrency: usize,
 }
 
 impl Run {
     /// Runs and measures. Bodies of updates are read beforehand, so that writes are measured alone;
     /// reads have their own figure.
-    pub(crate) async fn measure(
+    pub async fn measure(
         &self,
         client: &Arc<Client>,
         factory: &Factory,
@@ -70,7 +78,7 @@ impl Run {
     }
 
     /// Runs without measuring.
-    pub(crate) async fn perform(&self, client: &Arc<Client>, factory: &Factory) -> Result<()> {
+    pub async fn perform(&self, client: &Arc<Client>, factory: &Factory) -> Result<()> {
         let updates = self.updates(client).await?;
         self.send(client, factory, updates).await.map(|_| ())
     }

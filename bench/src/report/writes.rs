@@ -92,7 +92,7 @@ fn latency(ours: &Side, theirs: &Side) -> String {
     })
 }
 
-/// A line in the format of `ark-bench check`; a write that was not measured fails.
+/// A line in the format of `ark-check`; a write that was not measured fails.
 fn verdict(guarantee: &str, evaluate: impl Fn(Write) -> Option<(String, bool)>) -> String {
     let evaluated = WRITES.map(|write| {
         let (figures, passed) =

@@ -209,16 +209,6 @@ impl CaseContext {
     }
 }
 
-/// Returns `namespace/name`, or `name` of a cluster-scoped key.
-#[must_use]
-pub fn path_of(key: &Key) -> String {
-    if key.namespace.is_empty() {
-        key.name.clone()
-    } else {
-        format!("{}/{}", key.namespace, key.name)
-    }
-}
-
 /// Returns an incompressible value without repetitions.
 pub(crate) fn noise(seed: u64, length: usize) -> Bytes {
     use rand::{RngCore as _, SeedableRng as _};

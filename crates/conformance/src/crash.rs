@@ -1,54 +1,43 @@
 //! Kills under load, and the guarantees after each restart (R3, R4, R5, V5, W5).
 //!
-//! Each writer changes its own keys, so that every operation must be applied; watchers resume where
-//! they were. All responses are recorded, and at the end checked against the content of the store.
+//! The load and the verdict are those of the `workload` crate; [`grpc`] connects it to the Backend
+//! protocol. Writers and watchers continue after each restart where they were.
 
-pub mod process;
+pub mod grpc;
 pub mod soak;
 
-mod history;
-mod load;
-
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
+use workload::{
+    AfterUnknown, Epochs, Guarantee, Key, Options, Routing, RunError, Script, Servers, Step,
+    Tolerance, Verdict, Workload,
+};
 
-use self::history::History;
-use self::load::{Watcher, Writer};
-use crate::check::{Check, Stop, ensure};
+use self::grpc::Drivers;
+use crate::check::{Check, Stop};
 use crate::client::Client;
 use crate::context::{CaseContext, RunOptions};
+use crate::process::{ProcessUnderTest, ready};
 use crate::report::Row;
 use backend_client::Endpoint;
 
 const WRITERS: usize = 6;
 const WATCHERS: usize = 3;
+/// Keys per writer.
+const KEYS: usize = 8;
+/// Life of a key: created, updated twice, deleted.
+const LIFE: &[Step] = &[Step::Replace, Step::Replace, Step::Delete];
 
-/// Timeout of a start, until the driver serves.
-const READY: Duration = Duration::from_secs(60);
-/// Timeout of clients to detect the kill, and to read to the end.
+/// Deadline of clients to settle what a kill left open, and to read to the end.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Range of the time of a kill, in milliseconds after the load began.
+/// Range of the time of a kill, in milliseconds after open writes were settled.
 const KILL_AFTER_MS: std::ops::Range<u64> = 30..300;
 /// Every this many rounds, history is compacted shortly before the kill.
 const COMPACT_EVERY: usize = 5;
-
-/// A driver process that can be killed.
-#[async_trait]
-pub trait ProcessUnderTest: Send {
-    /// Starts the process, without waiting until it serves.
-    async fn start(&mut self) -> Result<(), String>;
-
-    /// Returns a message if the process ended by itself.
-    fn ended(&mut self) -> Option<String>;
-
-    /// Kills the process and all its children with SIGKILL, as a power failure would.
-    async fn kill(&mut self) -> Result<(), String>;
-}
 
 /// Number of kills, and their seed.
 #[derive(Clone, Copy, Debug)]
@@ -57,31 +46,6 @@ pub struct Plan {
     pub kills: usize,
     /// Seed of the random times.
     pub seed: u64,
-}
-
-/// Waits until the driver at `endpoint` responds.
-///
-/// # Errors
-/// If it ends or does not respond in time.
-pub async fn ready(
-    driver_process: &mut dyn ProcessUnderTest,
-    endpoint: &Endpoint,
-) -> Result<(), String> {
-    let deadline = Instant::now() + READY;
-    loop {
-        // A channel delays reconnecting after a failure, so each attempt uses a new one.
-        let response = timeout(READY, Client::new(endpoint).current()).await;
-        if matches!(response, Ok(Ok(_))) {
-            return Ok(());
-        }
-        if let Some(why) = driver_process.ended() {
-            return Err(why);
-        }
-        if Instant::now() > deadline {
-            return Err(format!("no response within {} s", READY.as_secs()));
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Kills the driver repeatedly under load; it must be stopped before, and is left running.
@@ -99,15 +63,13 @@ pub async fn run(
         rows.push(row);
     };
     match driven {
-        Ok(history) => {
+        Ok(verdict) => {
             tell(Row::new(BACK, started, Ok(())));
-            for (id, rule) in history::RULES {
-                tell(Row::new(id, Instant::now(), rule(&history)));
-            }
+            self::rows(&verdict).into_iter().for_each(tell);
         }
         Err(stop) => {
             tell(Row::new(BACK, started, Err(stop)));
-            for (id, _) in history::RULES {
+            for (id, _) in RULES {
                 let skipped = Stop::Skipped("the kills were not finished".to_owned());
                 tell(Row::new(id, Instant::now(), Err(skipped)));
             }
@@ -116,13 +78,36 @@ pub async fn run(
     rows
 }
 
-/// The first rule of crash mode; the others are [`history::RULES`].
+/// The first rule of crash mode; the others are [`RULES`].
 const BACK: &str = "C1-comes-back-after-every-kill";
+
+/// Rules of a verdict.
+const RULES: [(&str, Guarantee); 5] = [
+    ("C2-nothing-acknowledged-is-lost", Guarantee::NothingLost),
+    ("C3-no-revision-is-used-twice", Guarantee::RevisionsUnique),
+    (
+        "C4-the-revision-never-goes-back",
+        Guarantee::RevisionsMonotonic,
+    ),
+    (
+        "C5-watchers-resume-without-gap-or-repeat",
+        Guarantee::WatchesComplete,
+    ),
+    ("C6-op-ids-tell-open-outcomes", Guarantee::OutcomesKnown),
+];
+
+/// The rows of a verdict.
+fn rows(verdict: &Verdict) -> Vec<Row> {
+    let rules = RULES.iter();
+    rules
+        .map(|(id, guarantee)| Row::of(id, Instant::now(), verdict.check(*guarantee)))
+        .collect()
+}
 
 /// Returns the ids and rules of crash mode.
 #[must_use]
 pub fn rules() -> Vec<(&'static str, &'static str)> {
-    let [lost, reused, back, resumed, settled] = history::RULES.map(|(id, _)| id);
+    let [lost, reused, back, resumed, settled] = RULES.map(|(id, _)| id);
     vec![
         (
             BACK,
@@ -150,19 +135,56 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
+/// Keys and lives of the writers.
+fn scripts(writers: usize) -> Vec<Script> {
+    let scripts = (0..writers).map(|writer| Script {
+        own: (0..KEYS)
+            .map(|key| Key::from(format!("w{writer}/k{key}")))
+            .collect(),
+        life: LIFE,
+        existing: Vec::new(),
+        // Every second writer sends two operations per request.
+        batch: 1 + writer % 2,
+    });
+    scripts.collect()
+}
+
+fn options() -> Options {
+    Options {
+        writers: scripts(WRITERS),
+        pace: None,
+        watchers: WATCHERS,
+        from_every_revision: false,
+        readers: None,
+        after_unknown: AfterUnknown::RepeatById,
+        tolerance: Tolerance::SERVERS_ARE_KILLED,
+        routing: Routing::Pinned,
+        max_pause: Duration::from_millis(20),
+        epochs: Epochs::One,
+        drain: DRAIN,
+    }
+}
+
+impl From<RunError> for Stop {
+    fn from(error: RunError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 /// Runs all rounds.
 async fn drive(
     driver_process: &mut dyn ProcessUnderTest,
     endpoint: &Endpoint,
     plan: Plan,
-) -> Check<History> {
+) -> Check<Verdict> {
     let failed = |what: &str, why: String| Stop::Failed(format!("{what}: {why}"));
     let mut random = StdRng::seed_from_u64(plan.seed);
-    let mut history = History::default();
-    let mut clients: Option<Clients> = None;
-    let mut kill = 0;
-    loop {
+    let mut running: Option<(Workload, CaseContext)> = None;
+    for kill in 0..=plan.kills {
         let at = format!("start {kill} of {}", plan.kills);
+        // While the driver is down: every open operation is settled before this revision is
+        // compacted, and every later one has a greater revision.
+        let oldest = running.as_ref().map(|(it, _)| it.slowest_position());
         driver_process
             .start()
             .await
@@ -170,116 +192,41 @@ async fn drive(
         ready(driver_process, endpoint)
             .await
             .map_err(|why| failed(&at, why))?;
-        let mut at_work = match clients.take() {
-            Some(clients) => clients,
-            None => Clients::new(endpoint, plan.seed).await?,
+        let (workload, context) = match running.take() {
+            Some(running) => running,
+            None => begin(endpoint, plan.seed).await?,
         };
-        at_work.settle(&mut history).await?;
+        let observed = workload.observed();
+        let head = Client::new(endpoint).current().await?;
+        workload.ledger().head(observed, &grpc::head(&head));
+        workload.release();
+        workload.settle(DRAIN).await?;
         if kill == plan.kills {
-            at_work.finish(&mut history).await?;
-            return Ok(history);
+            let (verdict, _) = workload.finish(&[]).await?;
+            return Ok(verdict);
         }
         let moment = Duration::from_millis(random.random_range(KILL_AFTER_MS));
-        let compact = kill % COMPACT_EVERY == COMPACT_EVERY - 1;
-        let working = at_work.work(&mut history, compact.then_some(moment / 2));
-        let killing = async {
+        if let Some(oldest) = oldest.filter(|_| kill % COMPACT_EVERY == COMPACT_EVERY - 1) {
+            sleep(moment / 2).await;
+            // The kill may come before the response.
+            let _ =
+                tokio::time::timeout(moment / 2, context.connect().compact(grpc::number(oldest)))
+                    .await;
+        } else {
             sleep(moment).await;
-            driver_process.kill().await
-        };
-        let (worked, killed) = tokio::join!(working, killing);
+        }
+        workload.hold();
+        let killed = driver_process.kill().await;
         killed.map_err(|why| failed(&format!("kill {kill}"), why))?;
-        clients = Some(worked?);
-        kill += 1;
+        running = Some((workload, context));
     }
+    Err(Stop::Failed("a plan without a last start".to_owned()))
 }
 
-/// The writers and watchers with their state.
-struct Clients {
-    context: CaseContext,
-    writers: Vec<Writer>,
-    watchers: Vec<Watcher>,
-}
-
-impl Clients {
-    async fn new(endpoint: &Endpoint, seed: u64) -> Check<Self> {
-        let run_options = RunOptions { seed, long: false };
-        let described = Client::new(endpoint).describe().await?;
-        let context = CaseContext::new(endpoint, &described, run_options);
-        let start = context.client.current().await?.revision;
-        Ok(Self {
-            writers: (0..WRITERS).map(Writer::new).collect(),
-            watchers: (0..WATCHERS).map(|_| Watcher::new(start)).collect(),
-            context,
-        })
-    }
-
-    /// Checks right after a start: the store has all observed revisions, and repeated operations
-    /// return their outcome.
-    async fn settle(&mut self, history: &mut History) -> Check {
-        let client = self.context.connect();
-        history.restarted(client.current().await?.revision);
-        for writer in &mut self.writers {
-            writer.settle(&client, history).await?;
-        }
-        Ok(())
-    }
-
-    /// Runs the load until the driver is gone.
-    async fn work(mut self, history: &mut History, compact: Option<Duration>) -> Check<Self> {
-        let mut writers = JoinSet::new();
-        for writer in self.writers.drain(..) {
-            writers.spawn(writer.work(self.context.clone()));
-        }
-        // Compact up to the slowest watcher's position; unsettled operations have later revisions.
-        let oldest = self
-            .watchers
-            .iter()
-            .map(Watcher::up_to_revision)
-            .min()
-            .unwrap_or(0);
-        let mut watchers = JoinSet::new();
-        for watcher in self.watchers.drain(..) {
-            watchers.spawn(watcher.work(self.context.clone()));
-        }
-        let compaction = async {
-            if let Some(after) = compact {
-                sleep(after).await;
-                // The kill may come before the response.
-                let _ = self.context.connect().compact(oldest).await;
-            }
-        };
-        let all = async { tokio::join!(writers.join_all(), watchers.join_all(), compaction) };
-        let timed_out = |_| Stop::Failed("clients hang after the driver was killed".to_owned());
-        let (written, watched, ()) = timeout(DRAIN, all).await.map_err(timed_out)?;
-        for (writer, results) in written {
-            history.written(results);
-            self.writers.push(writer);
-        }
-        for (watcher, results) in watched {
-            history.watched(results);
-            self.watchers.push(watcher);
-        }
-        self.writers.sort_by_key(Writer::number);
-        Ok(self)
-    }
-
-    /// Reads to the end, and records the content of the store.
-    async fn finish(self, history: &mut History) -> Check {
-        let client = self.context.connect();
-        let listed = client.list(self.context.all(0)).await?;
-        let head = listed.header.revision;
-        for watcher in self.watchers {
-            let timed_out = |_| Stop::Failed("a watcher never reaches the end".to_owned());
-            let read = watcher.finish(&self.context, head);
-            let (watcher, results) = timeout(DRAIN, read).await.map_err(timed_out)?;
-            history.watched(results);
-            history.finished(watcher);
-        }
-        ensure!(
-            history.changes() > 0,
-            "nothing was acknowledged: the load is no load"
-        );
-        history.stored(listed);
-        Ok(())
-    }
+async fn begin(endpoint: &Endpoint, seed: u64) -> Check<(Workload, CaseContext)> {
+    let described = Client::new(endpoint).describe().await?;
+    let context = CaseContext::new(endpoint, &described, RunOptions { seed, long: false });
+    let drivers: Arc<dyn Servers> = Arc::new(Drivers::new(vec![context.clone()]));
+    let workload = Workload::start(drivers, options()).await?;
+    Ok((workload, context))
 }

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use crate::crash::process::Process;
-use crate::crash::{ProcessUnderTest as _, ready};
+use crate::process::{Process, ProcessUnderTest as _, ready};
 use backend_client::Endpoint;
 
 /// A source of served empty stores.

@@ -20,22 +20,25 @@ pub mod empty;
 pub mod epochs;
 pub mod measure;
 pub mod model;
+pub mod process;
 pub mod report;
 pub mod served;
 pub mod suite;
 
+mod background;
 mod check;
 mod client;
 mod context;
+mod key;
 mod linearize;
 mod replay;
 mod stream;
-mod workload;
 
 pub use backend_client::Endpoint;
 pub use check::{Check, Stop};
 pub use client::{Client, Listed};
-pub use context::{CaseContext, RunOptions, path_of};
+pub use context::{CaseContext, RunOptions};
+pub use key::path_of;
 pub use model::ModelDriver;
 pub use replay::Replay;
 pub use report::Report;

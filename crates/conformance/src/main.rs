@@ -15,9 +15,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use backend_client::Tls;
 use clap::Parser;
 use conformance::cases::{self, Case};
-use conformance::crash::process::Process;
-use conformance::crash::{self, Plan, ProcessUnderTest as _};
+use conformance::crash::{self, Plan};
 use conformance::empty::{self, EmptyStores};
+use conformance::process::{self, Process, ProcessUnderTest as _};
 use conformance::report::Row;
 use conformance::{Endpoint, Report, RunOptions, suite};
 
@@ -221,9 +221,9 @@ async fn with_restarts(
     Ok(report.rows)
 }
 
-async fn start(process: &mut Process, endpoint: &Endpoint) -> Result<()> {
-    process.start().await.map_err(anyhow::Error::msg)?;
-    let ready = crash::ready(process, endpoint).await;
+async fn start(driver: &mut Process, endpoint: &Endpoint) -> Result<()> {
+    driver.start().await.map_err(anyhow::Error::msg)?;
+    let ready = process::ready(driver, endpoint).await;
     ready
         .map_err(anyhow::Error::msg)
         .context("the driver does not start")

@@ -25,9 +25,7 @@ use tokio::sync::mpsc;
 
 use self::import::Imported;
 use self::state::State;
-
-/// Maximum size of a value in bytes.
-pub const VALUE_BYTES: usize = 4 << 20;
+pub use self::state::VALUE_BYTES;
 
 /// The in-memory driver.
 #[derive(Clone, Debug)]

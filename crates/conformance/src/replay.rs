@@ -6,7 +6,7 @@ use backend_proto::v1::event::Type;
 use backend_proto::v1::{Event, Record};
 
 use crate::check::{Check, ensure, same, some};
-use crate::context::path_of;
+use crate::key::path_of;
 
 /// Records of one group and resource by path, after the events so far.
 #[derive(Clone, Debug, Default)]

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn proofs_assigns_names_to_the_preceding_link() {
-        let page = "| x | [a](a.rs) `one` `two`, [b](b.yaml), `ark-bench check c` |";
+        let page = "| x | [a](a.rs) `one` `two`, [b](b.yaml), `ark-check c` |";
         assert_eq!(
             proofs(page),
             [("a.rs", vec!["one", "two"]), ("b.yaml", vec![])]

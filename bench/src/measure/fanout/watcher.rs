@@ -15,7 +15,7 @@ const STALL: Duration = Duration::from_secs(20);
 
 /// Reading speed of a watcher.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pace {
+pub enum Pace {
     /// As fast as frames arrive.
     Full,
     /// Limit of events per second, so that the connection fills up.
@@ -33,18 +33,19 @@ pub(crate) struct Watcher {
 
 /// Events that a watcher received.
 #[derive(Debug, Default)]
-pub(crate) struct Received {
-    pub(crate) index: usize,
+pub struct Received {
+    /// Number of the watcher.
+    pub index: usize,
     /// Different writes that arrived.
-    pub(crate) distinct: usize,
+    pub distinct: usize,
     /// Events whose write had arrived before.
-    pub(crate) repeated: usize,
+    pub repeated: usize,
     /// Events whose resource version was not greater than that of the event before.
-    pub(crate) disordered: usize,
+    pub disordered: usize,
     /// The stream ended or sent 410 before everything had arrived.
-    pub(crate) disconnected: bool,
+    pub disconnected: bool,
     /// Time from sending the write to arrival of the event.
-    pub(crate) latencies: Vec<Duration>,
+    pub latencies: Vec<Duration>,
     /// One entry per write.
     arrived: Vec<bool>,
     last_revision: u64,

@@ -348,7 +348,7 @@ async fn settled(
     let of_race = format!("r{race}w");
     let mut stored: Vec<(String, i64)> = Vec::new();
     for record in listed.records {
-        let path = record.key.as_ref().map(crate::context::path_of);
+        let path = record.key.as_ref().map(crate::key::path_of);
         stored.extend(path.map(|path| (path, record.revision)));
     }
     stored.retain(|(path, _)| path.starts_with(&of_race));

@@ -3,9 +3,9 @@
 use backend_proto::v1::backend_error::Reason;
 
 use super::{Case, case};
+use crate::background::Workload;
 use crate::check::{Check, refused, same, some};
 use crate::context::CaseContext;
-use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(

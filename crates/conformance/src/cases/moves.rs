@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use tonic::Streaming;
 
 use super::{Case, case};
+use crate::background::Workload;
 use crate::check::{Check, Stop, ensure, refused, same, some};
 use crate::context::CaseContext;
 use crate::replay::Replay;
-use crate::workload::Workload;
 
 /// Timeout of the next message of an export.
 const SILENCE: Duration = Duration::from_secs(20);

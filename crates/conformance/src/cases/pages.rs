@@ -9,7 +9,8 @@ use backend_proto::v1::{Index, Key, ListRequest, Range, Record};
 use super::{Case, case};
 use crate::check::{Check, Stop, ensure, same, some};
 use crate::client::collect;
-use crate::context::{CaseContext, noise, path_of};
+use crate::context::{CaseContext, noise};
+use crate::key::path_of;
 
 pub(super) const CASES: &[Case] = &[
     case!(

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Case, case};
+use crate::background::Workload;
 use crate::check::{Check, Stop, ensure, same, some};
 use crate::context::CaseContext;
 use crate::replay::state_at;
-use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(

@@ -7,10 +7,10 @@ use backend_proto::v1::event::Type;
 use backend_proto::v1::{Range, WatchRequest};
 
 use super::{Case, case, reads};
+use crate::background::Workload;
 use crate::check::{Check, Stop, ensure, refused, same};
 use crate::context::CaseContext;
 use crate::replay::Replay;
-use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(

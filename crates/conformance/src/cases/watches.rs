@@ -8,10 +8,10 @@ use backend_proto::v1::{Event, Range, WatchRequest};
 use tokio::task::JoinSet;
 
 use super::{Case, case};
+use crate::background::Workload;
 use crate::check::{Check, Stop, ensure, same, some};
 use crate::context::CaseContext;
 use crate::replay::Replay;
-use crate::workload::Workload;
 
 pub(super) const CASES: &[Case] = &[
     case!(

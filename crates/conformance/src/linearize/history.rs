@@ -17,7 +17,8 @@ use tonic::Request;
 use super::register::{Action, Operation, Outcome, Value};
 use crate::check::{Check, Stop, ensure, some};
 use crate::client::{Client, timed};
-use crate::context::{CaseContext, path_of};
+use crate::context::CaseContext;
+use crate::key::path_of;
 
 const CLIENTS: u64 = 6;
 const KEYS: u64 = 3;

@@ -18,8 +18,10 @@ use sidecar::driver::ListQuery;
 use sidecar::head::{Exhausted, Head};
 use sidecar::op;
 
-use super::VALUE_BYTES;
 use super::errors::{compacted, future, invalid};
+
+/// Maximum size of a value in bytes.
+pub const VALUE_BYTES: usize = 4 << 20;
 
 /// Sort key of a key: group, resource, and `namespace/name` or `name`.
 pub(super) type SortKey = (String, String, String);

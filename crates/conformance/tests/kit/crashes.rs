@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use conformance::crash::{self, Plan, ProcessUnderTest};
+use conformance::crash::{self, Plan};
+use conformance::process::ProcessUnderTest;
 use conformance::report::{Row, Verdict};
 use conformance::{Endpoint, ModelDriver};
 use sidecar::Options;
