@@ -61,3 +61,8 @@ pub use wire::{FieldsError, FieldsReader};
 /// Default limit of nested lists and maps: enough for every real object, and safe on a thread with a
 /// stack of 2 MiB.
 pub const DEFAULT_DEPTH: usize = 500;
+
+/// Tests the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

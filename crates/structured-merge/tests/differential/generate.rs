@@ -96,13 +96,15 @@ impl Generator {
                     .map(|(k, v)| (format!("{k}_{version}"), v)),
             );
         }
+        let manager = ["m1", "m2", "m\"3"].choose(&mut self.rng);
+        let force = self.chance(0.5);
         json!({
             "op": if update { "update" } else { "apply" },
-            "manager": ["m1", "m2", "m\"3"].choose(&mut self.rng),
+            "manager": manager,
             "version": version,
             "types": types,
             "object": members,
-            "force": self.chance(0.5),
+            "force": force,
         })
     }
 
