@@ -24,6 +24,10 @@ pub enum PathElement {
     Value(Arc<Value>),
     /// The item of a list at this position.
     Index(i64),
+    /// The items of a set or keyed list that have no key. Values that were checked have none; only
+    /// [`TypedValue::remove_items`](crate::TypedValue::remove_items) makes them. Not written to
+    /// `fieldsV1`.
+    Unkeyed,
 }
 
 /// One member of the key of a list item.
@@ -101,6 +105,7 @@ impl PathElement {
             Self::Key(_) => 1,
             Self::Value(_) => 2,
             Self::Index(_) => 3,
+            Self::Unkeyed => 4,
         }
     }
 
@@ -128,6 +133,7 @@ impl PathElement {
                 out.push(']');
             }
             Self::Index(index) => out.push_str(&format!("[{index}]")),
+            Self::Unkeyed => out.push_str("[]"),
         }
     }
 }

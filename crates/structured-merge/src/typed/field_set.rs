@@ -67,19 +67,18 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Items without a key, which only unchecked values have, are skipped.
     // bounded: as `node`
     fn list(&mut self, list: &'s ListType, items: &[Value], trail: &Trail<'_>) {
-        let keyed = items.iter().filter_map(|item| {
-            let key = ItemKey::of(self.schema, list, item).ok()?;
-            Some((key, item))
+        let keys = items.iter().map(|item| {
+            let key = ItemKey::of(self.schema, list, item);
+            key.unwrap_or(ItemKey::Unkeyed)
         });
-        let (keys, items): (Vec<ItemKey<'_>>, Vec<&Value>) = keyed.unzip();
+        let keys = keys.collect();
         let index = Index::new(keys);
         for group in index.groups() {
             let below = trail.then(Step::Item(&index.keys[group[0]]));
             if let [item] = group {
-                self.node(Some(list.items), items[*item], &below);
+                self.node(Some(list.items), &items[*item], &below);
             }
             below.mark(&mut self.set);
             self.set.close(trail.depth());

@@ -17,6 +17,8 @@ pub(crate) enum ItemKey<'a> {
     Value(&'a Value),
     /// Some of its members, sorted by name.
     Key(Vec<(&'a Arc<str>, &'a Value)>),
+    /// Nothing: the item is none of its list.
+    Unkeyed,
 }
 
 /// The items of a list by key.
@@ -107,6 +109,7 @@ impl<'a> ItemKey<'a> {
                 });
                 PathElement::Key(members.collect())
             }
+            Self::Unkeyed => PathElement::Unkeyed,
         }
     }
 
@@ -123,8 +126,15 @@ impl<'a> ItemKey<'a> {
                 a.len().cmp(&b.len())
             }
             (Self::Value(a), Self::Value(b)) => value::compare(a, b, precision),
-            (Self::Key(_), Self::Value(_)) => Ordering::Less,
-            (Self::Value(_), Self::Key(_)) => Ordering::Greater,
+            (a, b) => a.rank().cmp(&b.rank()),
+        }
+    }
+
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Key(_) => 0,
+            Self::Value(_) => 1,
+            Self::Unkeyed => 2,
         }
     }
 
@@ -143,8 +153,12 @@ impl<'a> ItemKey<'a> {
                 a.len().cmp(&b.len())
             }
             (Self::Value(a), PathElement::Value(b)) => value::compare(a, b, Precision::Rounded),
-            (_, PathElement::Field(_)) | (Self::Value(_), PathElement::Key(_)) => Ordering::Greater,
-            (_, PathElement::Index(_)) | (Self::Key(_), PathElement::Value(_)) => Ordering::Less,
+            (Self::Unkeyed, PathElement::Unkeyed) => Ordering::Equal,
+            (_, PathElement::Field(_))
+            | (Self::Value(_), PathElement::Key(_))
+            | (Self::Unkeyed, _) => Ordering::Greater,
+            (_, PathElement::Index(_) | PathElement::Unkeyed)
+            | (Self::Key(_), PathElement::Value(_)) => Ordering::Less,
         }
     }
 }

@@ -126,13 +126,10 @@ impl Walk<'_> {
         let listed: Vec<Child<'_>> = items.children().collect();
         let mut out = Vec::new();
         for item in list_items {
-            // Items without a key, which only unchecked values have, are in no set.
-            let key = ItemKey::of(self.schema, list, item).ok();
-            let child = key.and_then(|key| {
-                let at =
-                    listed.binary_search_by(|child| key.compare_element(child.element()).reverse());
-                at.ok().and_then(|at| listed.get(at))
-            });
+            let key = ItemKey::of(self.schema, list, item).unwrap_or(ItemKey::Unkeyed);
+            let at =
+                listed.binary_search_by(|child| key.compare_element(child.element()).reverse());
+            let child = at.ok().and_then(|at| listed.get(at));
             let below = child.map(Child::below).filter(|below| !below.is_empty());
             let member = child.is_some_and(Child::is_member);
             let keep = match self.mode {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::element::PathElement;
-use crate::set::{FieldSet, Node};
+use crate::set::{Builder, FieldSet, Node};
 use crate::text;
 use crate::value::{Num, number, sorted};
 
@@ -20,6 +20,7 @@ enum Escape {
 }
 
 pub(super) fn set(set: &FieldSet) -> String {
+    let set = &keyed(set);
     let nodes = set.nodes();
     let mut out = String::with_capacity(2 + 24 * nodes.len());
     out.push('{');
@@ -57,7 +58,7 @@ pub(super) fn set(set: &FieldSet) -> String {
 pub(super) fn tree(set: &FieldSet) -> Value {
     let mut open: Vec<(String, Map<String, Value>)> = Vec::new();
     let mut root = Map::new();
-    for node in set.nodes() {
+    for node in keyed(set).nodes() {
         while open.len() > node.depth() {
             close(&mut open, &mut root);
         }
@@ -67,6 +68,25 @@ pub(super) fn tree(set: &FieldSet) -> Value {
         close(&mut open, &mut root);
     }
     Value::Object(root)
+}
+
+/// The set without the items that have no key.
+fn keyed(set: &FieldSet) -> FieldSet {
+    let is_keyed = |node: &Node| !matches!(node.element, PathElement::Unkeyed);
+    let mut nodes = set.nodes();
+    if nodes.iter().all(is_keyed) {
+        return set.clone();
+    }
+    let mut out = Builder::default();
+    while let Some(node) = nodes.first() {
+        if is_keyed(node) {
+            out.push(node.depth(), node.element.clone(), node.is_member());
+            nodes = &nodes[1..];
+        } else {
+            nodes = &nodes[node.span()..];
+        }
+    }
+    out.finish()
 }
 
 fn below(node: &Node) -> Map<String, Value> {
@@ -110,6 +130,7 @@ pub(super) fn element(element: &PathElement, out: &mut String) {
             out.push_str("i:");
             out.push_str(&index.to_string());
         }
+        PathElement::Unkeyed => {}
     }
 }
 
