@@ -3,6 +3,7 @@
 mod algebra;
 mod build;
 mod iter;
+mod lookup;
 mod matcher;
 mod named;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use crate::element::{Path, PathElement};
 
 pub(crate) use build::{Builder, normalize};
 pub use iter::Paths;
+pub(crate) use lookup::Lookup;
 pub use matcher::{Filter, Matcher, Step};
 pub(crate) use view::View;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::conflict::Conflicts;
 use crate::managers::{Managers, Owned};
-use crate::set::{FieldSet, Filter};
+use crate::set::{FieldSet, Filter, Lookup};
 use crate::typed::{Comparison, TypedValue, ValidationErrors};
 
 /// Converts objects between API versions.
@@ -158,8 +158,8 @@ pub enum PruneError<E> {
 /// What a write changed, in one version.
 struct Changed {
     /// Modified or added.
-    written: FieldSet,
-    removed: FieldSet,
+    written: Lookup,
+    removed: Lookup,
 }
 
 // === impl Changed ===
@@ -167,8 +167,8 @@ struct Changed {
 impl Changed {
     fn of(changes: &Comparison) -> Self {
         Self {
-            written: changes.modified.union(&changes.added),
-            removed: changes.removed.clone(),
+            written: Lookup::new(changes.modified.union(&changes.added)),
+            removed: Lookup::new(changes.removed.clone()),
         }
     }
 }
@@ -204,7 +204,8 @@ impl<C: Converter> Updater<C> {
     /// The manager owns what it changed, in addition to what it owned; no other manager owns what
     /// was changed or removed.
     ///
-    /// n log n in the size of the objects and sets, per manager.
+    /// n log n in the size of the objects and of all sets; objects are compared once per version of
+    /// the managers.
     ///
     /// # Errors
     /// If the objects have different types, or a conversion fails.
@@ -241,7 +242,8 @@ impl<C: Converter> Updater<C> {
     /// mention any more is removed, unless another manager owns it. A field that another manager
     /// owns may only change with `force`, which takes it from the other manager.
     ///
-    /// n log n in the size of the objects and sets, per manager and version.
+    /// n log n in the size of the objects and of all sets; objects are converted and compared once
+    /// per version of the managers.
     ///
     /// # Errors
     /// On conflicts without `force`, if the objects have different types, or a conversion fails.
@@ -316,8 +318,8 @@ impl<C: Converter> Updater<C> {
             let Some(Some(changes)) = by_version.get(&owned.version) else {
                 continue;
             };
-            let conflict = owned.set.intersection(&changes.written);
-            let set = owned.set.difference(&conflict).difference(&changes.removed);
+            let (conflict, rest) = changes.written.split(&owned.set);
+            let (_, set) = changes.removed.split(&rest);
             if !conflict.is_empty() {
                 let conflict = Owned {
                     set: conflict,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::element::{Path, PathElement};
-use crate::set::{FieldSet, Filter, Matcher, Step};
+use crate::set::{FieldSet, Filter, Lookup, Matcher, Step};
 use crate::wire::FieldsReader;
 
 fn element() -> impl Strategy<Value = PathElement> {
@@ -69,6 +69,8 @@ proptest! {
         prop_assert_eq!(&union, &FieldSet::union_all([y.clone(), x.clone()]));
         prop_assert_eq!(&x.difference(&y).union(&x.intersection(&y)), &x);
         prop_assert_eq!(x == y, model(&a) == model(&b));
+        let split = Lookup::new(x.clone()).split(&y);
+        prop_assert_eq!(split, (y.intersection(&x), y.difference(&x)));
         let mut inserted = x.clone();
         b.iter().for_each(|path| inserted.insert(path));
         prop_assert_eq!(&union, &inserted);
