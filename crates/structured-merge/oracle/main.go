@@ -27,6 +27,9 @@ type testCase struct {
 	Steps   []step                     `json:"steps"`
 	// Fields are texts to read as sets.
 	Fields []string `json:"fields"`
+	// Testdata is a file with a schema of Kubernetes, which is answered and used by later cases without
+	// a schema.
+	Testdata string `json:"testdata"`
 }
 
 // step is one write.
@@ -69,7 +72,12 @@ type answer struct {
 	Steps    []outcome `json:"steps"`
 	// Fields are the sets as written after reading, null for errors.
 	Fields []*string `json:"fields"`
+	// Testdata is the content of the file that was asked for.
+	Testdata any `json:"testdata,omitempty"`
 }
+
+// current is the schema of cases without one.
+var current typed.Parser
 
 func main() {
 	// The heap is small and short-lived: collect it less often.
@@ -97,9 +105,15 @@ func answerLine(line []byte) answer {
 	if err := json.Unmarshal(line, &c); err != nil {
 		panic(err)
 	}
-	parser := &typed.Parser{}
-	if err := yaml.UnmarshalStrict(c.Schema, &parser.Schema); err != nil {
-		panic(fmt.Errorf("schema: %v: %s", err, c.Schema))
+	if c.Testdata != "" {
+		return answer{Testdata: testdata(c.Testdata)}
+	}
+	parser := &current
+	if len(c.Schema) > 0 {
+		parser = &typed.Parser{}
+		if err := yaml.UnmarshalStrict(c.Schema, &parser.Schema); err != nil {
+			panic(fmt.Errorf("schema: %v: %s", err, c.Schema))
+		}
 	}
 	first := run(parser, &c)
 	for range repetitions(&first) {
@@ -108,6 +122,41 @@ func answerLine(line []byte) answer {
 		}
 	}
 	return first
+}
+
+// testdata reads a YAML file. A schema becomes the current one.
+func testdata(path string) any {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		panic(err)
+	}
+	var content any
+	if err := yaml.Unmarshal(text, &content); err != nil {
+		panic(err)
+	}
+	content = stringKeys(content)
+	if fields, ok := content.(map[string]any); ok && fields["types"] != nil {
+		if err := yaml.Unmarshal(text, &current.Schema); err != nil {
+			panic(err)
+		}
+	}
+	return content
+}
+
+func stringKeys(v any) any {
+	switch v := v.(type) {
+	case map[any]any:
+		out := map[string]any{}
+		for k, e := range v {
+			out[fmt.Sprint(k)] = stringKeys(e)
+		}
+		return out
+	case []any:
+		for i, e := range v {
+			v[i] = stringKeys(e)
+		}
+	}
+	return v
 }
 
 // repetitions is how often a case is run again to see whether its outcome is random.

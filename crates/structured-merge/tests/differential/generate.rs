@@ -23,7 +23,7 @@ const VERSIONS: [&str; 2] = ["v1", "v2"];
 
 /// A generator of one case.
 pub(crate) struct Generator {
-    rng: StdRng,
+    pub(crate) rng: StdRng,
     /// How often values do not fit their types.
     sloppiness: f64,
 }
@@ -108,7 +108,7 @@ impl Generator {
         })
     }
 
-    fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.rng.random_bool(probability)
     }
 

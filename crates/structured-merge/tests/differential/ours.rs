@@ -8,7 +8,7 @@ use structured_merge::{
     Schema, TypeId, TypedValue, Updater, ValidationErrors,
 };
 
-use crate::types;
+use crate::types::Types;
 
 /// The types of the versions that exist at one step.
 struct Versions<'a> {
@@ -23,20 +23,19 @@ struct Write<'a> {
     managers: &'a Managers,
 }
 
-pub(crate) fn answer(case: &Value) -> Value {
-    let (schema, roots) = types::schema(case);
+pub(crate) fn answer(case: &Value, types: &Types) -> Value {
     let mut live = json!({});
     let mut managers = json!({});
     let mut steps = Vec::new();
     for step in case["steps"].as_array().expect("steps") {
-        let types = step["types"].as_object().expect("types");
-        let types = types.iter().map(|(version, name)| {
-            let root = roots.iter().find(|(root, _)| name == root);
-            (version.clone(), root.expect("a root type").1)
+        let roots = step["types"].as_object().expect("types");
+        let roots = roots.iter().map(|(version, name)| {
+            let root = types.named[name.as_str().expect("a name")];
+            (version.clone(), root)
         });
         let versions = Versions {
-            schema: &schema,
-            types: types.collect(),
+            schema: &types.schema,
+            types: roots.collect(),
         };
         let outcome = run(case, step, versions, &live, &managers);
         if outcome.get("error").is_none() {

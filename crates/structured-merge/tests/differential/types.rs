@@ -1,5 +1,7 @@
 //! Types as the reference describes them, and the crate's form of the same.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use structured_merge::{FieldType, ListType, MapType, Scalar, Schema, SchemaBuilder, Type, TypeId};
 
@@ -123,68 +125,123 @@ pub(crate) fn as_floats(value: &Value) -> Value {
     }
 }
 
-/// The schema of a case, and its named types.
-pub(crate) fn schema(case: &Value) -> (Schema, Vec<(String, TypeId)>) {
-    let mut builder = SchemaBuilder::default();
-    let types = case["schema"]["types"].as_array().expect("types");
-    let mut roots = Vec::new();
-    for ty in types {
-        let name = ty["name"].as_str().expect("a name");
-        if !name.starts_with("__") {
-            let ty = ty_of(ty, &mut builder);
-            roots.push((name.to_owned(), builder.add(ty)));
-        }
-    }
-    (builder.build().expect("complete types"), roots)
+/// A schema in the crate's form, and its named types.
+pub(crate) struct Types {
+    pub(crate) schema: Schema,
+    pub(crate) named: BTreeMap<String, TypeId>,
 }
 
-fn reference(from: &Value, builder: &mut SchemaBuilder) -> TypeId {
-    match from["namedType"].as_str() {
-        Some("__untyped_deduced_") => builder.deduced(),
-        Some(_) => builder.untyped(),
-        None => {
-            let ty = ty_of(from, builder);
-            builder.add(ty)
+/// Converts a schema of the reference.
+struct Conversion<'a> {
+    builder: SchemaBuilder,
+    /// The named types, and their descriptions.
+    named: BTreeMap<String, (TypeId, &'a Value)>,
+    /// References that change how the elements of a named type relate.
+    overridden: BTreeMap<(String, String), TypeId>,
+}
+
+impl Types {
+    /// Converts the schema of a case.
+    pub(crate) fn of(schema: &Value) -> Self {
+        let mut conversion = Conversion {
+            builder: SchemaBuilder::default(),
+            named: BTreeMap::new(),
+            overridden: BTreeMap::new(),
+        };
+        let types = schema["types"].as_array().expect("types");
+        for ty in types {
+            let name = ty["name"].as_str().expect("a name");
+            let id = match name {
+                "__untyped_deduced_" => conversion.builder.deduced(),
+                "__untyped_atomic_" => conversion.builder.untyped(),
+                _ => conversion.builder.reserve(),
+            };
+            conversion.named.insert(name.to_owned(), (id, ty));
+        }
+        for (name, (id, ty)) in conversion.named.clone() {
+            if !name.starts_with("__") {
+                let ty = conversion.ty(ty);
+                conversion.builder.define(id, ty);
+            }
+        }
+        let named = conversion.named.into_iter();
+        Self {
+            named: named.map(|(name, (id, _))| (name, id)).collect(),
+            schema: conversion.builder.build().expect("complete types"),
         }
     }
 }
 
-fn ty_of(from: &Value, builder: &mut SchemaBuilder) -> Type {
-    let scalar = from["scalar"].as_str().map(|kind| match kind {
-        "numeric" => Scalar::Numeric,
-        "string" => Scalar::String,
-        "boolean" => Scalar::Boolean,
-        _ => Scalar::Untyped,
-    });
-    let list = from["list"].as_object().map(|list| {
-        let items = reference(&list["elementType"], builder);
-        if list["elementRelationship"] == "atomic" {
-            return ListType::atomic(items);
+// === impl Conversion ===
+
+impl Conversion<'_> {
+    fn reference(&mut self, from: &Value) -> TypeId {
+        let Some(name) = from["namedType"].as_str() else {
+            let ty = self.ty(from);
+            return self.builder.add(ty);
+        };
+        let (id, named) = self.named[name];
+        let Some(relation) = from["elementRelationship"].as_str() else {
+            return id;
+        };
+        let key = (name.to_owned(), relation.to_owned());
+        if let Some(id) = self.overridden.get(&key) {
+            return *id;
         }
-        let keys = list.get("keys").and_then(Value::as_array);
-        let keys = keys.into_iter().flatten().filter_map(Value::as_str);
-        ListType::keyed(items, keys)
-    });
-    let map = from["map"].as_object().map(|map| {
-        let fields = map.get("fields").and_then(Value::as_array);
-        let fields = fields.into_iter().flatten().map(|field| {
-            let name = field["name"].as_str().expect("a name");
-            let value = reference(&field["type"], builder);
-            let default = field.get("default").cloned();
-            (name.into(), FieldType { value, default })
+        let id = self.builder.reserve();
+        self.overridden.insert(key, id);
+        let mut changed = named.clone();
+        let kind = if changed.get("map").is_some() {
+            "map"
+        } else {
+            "list"
+        };
+        changed[kind]["elementRelationship"] = json!(relation);
+        let ty = self.ty(&changed);
+        self.builder.define(id, ty);
+        id
+    }
+
+    fn ty(&mut self, from: &Value) -> Type {
+        let scalar = from["scalar"].as_str().map(|kind| match kind {
+            "numeric" => Scalar::Numeric,
+            "string" => Scalar::String,
+            "boolean" => Scalar::Boolean,
+            _ => Scalar::Untyped,
         });
-        MapType {
-            fields: fields.collect(),
-            elements: map
-                .get("elementType")
-                .map(|elements| reference(elements, builder)),
-            atomic: map.get("elementRelationship") == Some(&json!("atomic")),
+        let list = from["list"].as_object().map(|list| {
+            let items = match list.get("elementType") {
+                Some(items) => self.reference(items),
+                // A type that permits no value.
+                None => self.builder.add(Type::default()),
+            };
+            if list["elementRelationship"] == "atomic" {
+                return ListType::atomic(items);
+            }
+            let keys = list.get("keys").and_then(Value::as_array);
+            let keys = keys.into_iter().flatten().filter_map(Value::as_str);
+            ListType::keyed(items, keys)
+        });
+        let map = from["map"].as_object().map(|map| {
+            let fields = map.get("fields").and_then(Value::as_array);
+            let fields = fields.into_iter().flatten().map(|field| {
+                let name = field["name"].as_str().expect("a name");
+                let value = self.reference(&field["type"]);
+                let default = field.get("default").cloned();
+                (name.into(), FieldType { value, default })
+            });
+            let fields = fields.collect();
+            MapType {
+                fields,
+                elements: map.get("elementType").map(|ty| self.reference(ty)),
+                atomic: map.get("elementRelationship") == Some(&json!("atomic")),
+            }
+        });
+        Type {
+            name: from["name"].as_str().map(Into::into),
+            scalar,
+            list,
+            map,
         }
-    });
-    Type {
-        name: from["name"].as_str().map(Into::into),
-        scalar,
-        list,
-        map,
     }
 }
