@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v2"
+	"k8s.io/kube-openapi/pkg/schemaconv"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/merge"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
@@ -30,6 +32,8 @@ type testCase struct {
 	// Testdata is a file with a schema of Kubernetes, which is answered and used by later cases without
 	// a schema.
 	Testdata string `json:"testdata"`
+	// OpenAPI is a schema to convert; the answer contains the result.
+	OpenAPI json.RawMessage `json:"openapi"`
 }
 
 // step is one write.
@@ -72,7 +76,7 @@ type answer struct {
 	Steps    []outcome `json:"steps"`
 	// Fields are the sets as written after reading, null for errors.
 	Fields []*string `json:"fields"`
-	// Testdata is the content of the file that was asked for.
+	// Testdata is the content of the file that was asked for, or the converted schema.
 	Testdata any `json:"testdata,omitempty"`
 }
 
@@ -108,6 +112,9 @@ func answerLine(line []byte) answer {
 	if c.Testdata != "" {
 		return answer{Testdata: testdata(c.Testdata)}
 	}
+	if len(c.OpenAPI) > 0 {
+		return answer{Testdata: convert(c.OpenAPI)}
+	}
 	parser := &current
 	if len(c.Schema) > 0 {
 		parser = &typed.Parser{}
@@ -141,6 +148,26 @@ func testdata(path string) any {
 		}
 	}
 	return content
+}
+
+// convert makes a schema of an OpenAPI schema, which is named root.
+func convert(text []byte) any {
+	var root spec.Schema
+	if err := json.Unmarshal(text, &root); err != nil {
+		panic(err)
+	}
+	converted, err := schemaconv.ToSchemaFromOpenAPI(map[string]*spec.Schema{"root": &root}, false)
+	if err != nil {
+		panic(fmt.Errorf("%v: %s", err, text))
+	}
+	var content any
+	if text, err = yaml.Marshal(converted.Types); err != nil {
+		panic(err)
+	}
+	if err := yaml.Unmarshal(text, &content); err != nil {
+		panic(err)
+	}
+	return map[string]any{"types": stringKeys(content)}
 }
 
 func stringKeys(v any) any {

@@ -5,6 +5,7 @@
 //! prefix and the fewest steps that show it.
 
 mod generate;
+mod openapi;
 mod oracle;
 mod ours;
 mod types;
@@ -71,6 +72,25 @@ fn histories_of_kubernetes_objects_have_the_outcome_of_the_reference() {
     println!("{counts:?}");
     assert!(counts.succeeded * 2 > counts.steps, "{counts:?}");
     assert!(counts.conflicts * 50 > counts.steps, "{counts:?}");
+}
+
+#[test]
+fn schemas_of_openapi_are_those_of_the_reference() {
+    let Some(mut oracle) = start() else {
+        return;
+    };
+    for seed in 0..1_000 {
+        let openapi = Generator::new(seed).openapi(3);
+        let theirs = oracle.answer(&json!({"openapi": openapi}))["testdata"].take();
+        let theirs = Types::of(&theirs);
+        let root = theirs.named["root"];
+        let (schema, own) = openapi::description(&openapi).compile().expect("a schema");
+        let (ours, theirs) = (
+            openapi::written(&schema, own),
+            openapi::written(&theirs.schema, root),
+        );
+        assert_eq!(ours, theirs, "{openapi}");
+    }
 }
 
 /// The oracle; without it, the reason is printed.
