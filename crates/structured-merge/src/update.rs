@@ -155,6 +155,15 @@ pub enum PruneError<E> {
     },
 }
 
+/// What a write leaves to the managers.
+struct Disowned {
+    managers: Managers,
+    /// What they owned of the fields that were modified or added.
+    conflicts: Managers,
+    /// The changes in the version of the write.
+    changes: Comparison,
+}
+
 /// What a write changed, in one version.
 struct Changed {
     /// Modified or added.
@@ -218,7 +227,11 @@ impl<C: Converter> Updater<C> {
         manager: &str,
     ) -> Result<Managers, UpdateError<C::Error>> {
         let managers = self.reconcile(live, managers)?;
-        let (mut managers, _, changes) = self.disown(live, new, version, managers, manager)?;
+        let Disowned {
+            mut managers,
+            changes,
+            ..
+        } = self.disown(live, new, version, managers, manager)?;
         let own = managers.get(manager).map(|owned| &owned.set);
         let own = own.map_or_else(FieldSet::default, |set| set.difference(&changes.removed));
         let set = own.union(&changes.modified).union(&changes.added);
@@ -266,14 +279,14 @@ impl<C: Converter> Updater<C> {
         };
         let last = managers.insert(manager.to_owned(), owned);
         let object = self.prune(merged, &managers, version, last.as_ref())?;
-        let (managers, conflicts, _) = self.disown(live, &object, version, managers, manager)?;
-        if !force && !conflicts.is_empty() {
-            return Err(Conflicts::of(&conflicts).into());
+        let disowned = self.disown(live, &object, version, managers, manager)?;
+        if !force && !disowned.conflicts.is_empty() {
+            return Err(Conflicts::of(&disowned.conflicts).into());
         }
         Ok(Applied {
             changed: !live.equals(&object),
             object,
-            managers,
+            managers: disowned.managers,
         })
     }
 
@@ -285,10 +298,7 @@ impl<C: Converter> Updater<C> {
         }
     }
 
-    /// Removes what changed from the sets of all managers except the writer. Returns the managers
-    /// with what is left, what they owned of the fields that changed but were not removed, and the
-    /// changes in the version of the write.
-    #[expect(clippy::type_complexity, reason = "three parts of one outcome")]
+    /// Removes what changed from the sets of all managers except the writer.
     fn disown(
         &self,
         live: &TypedValue,
@@ -296,7 +306,7 @@ impl<C: Converter> Updater<C> {
         version: &str,
         managers: Managers,
         writer: &str,
-    ) -> Result<(Managers, Managers, Comparison), UpdateError<C::Error>> {
+    ) -> Result<Disowned, UpdateError<C::Error>> {
         let changes = live.compare(new).map_err(UpdateError::Compare)?;
         let changes = changes.filtered(self.filters.get(version));
         let own = Some(Changed::of(&changes));
@@ -333,7 +343,11 @@ impl<C: Converter> Updater<C> {
                 left.insert(name, owned);
             }
         }
-        Ok((left, conflicts, changes))
+        Ok(Disowned {
+            managers: left,
+            conflicts,
+            changes,
+        })
     }
 
     /// The differences of the objects in a version; `None` if it does not exist.

@@ -233,7 +233,7 @@ mod tests {
         assert!(
             compare(
                 &json!(i64::MAX),
-                &json!(9.223_372_036_854_775_8e18),
+                &json!(9.223_372_036_854_776e18),
                 Precision::Exact
             )
             .is_lt()

@@ -82,7 +82,7 @@ impl Matcher {
     {
         let mut matcher = Self::everything();
         for step in steps.into_iter().rev() {
-            let below = std::mem::replace(&mut matcher, Self::default());
+            let below = std::mem::take(&mut matcher);
             match step {
                 Step::Any => matcher.any = Some(Box::new(below)),
                 Step::Is(element) => {

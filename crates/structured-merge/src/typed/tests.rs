@@ -225,34 +225,34 @@ fn repeated_items_are_one_leaf() {
 }
 
 #[track_caller]
-fn check_merge(left: Value, right: Value, want: Value) {
+fn check_merge([left, right, want]: [Value; 3]) {
     let merged = typed(left).merge(&typed(right)).expect("a merged value");
     assert_eq!(*merged.value(), want);
 }
 
 #[test]
 fn the_right_value_prevails_and_nothing_is_removed() {
-    check_merge(
+    check_merge([
         json!({"n": 1, "labels": {"a": "1", "b": "2"}, "pair": {"x": 1}, "atomic": [1, 2]}),
         json!({"n": 2, "labels": {"b": "3", "c": "4"}, "pair": {"y": 1}, "atomic": [3]}),
         json!({"n": 2, "labels": {"a": "1", "b": "3", "c": "4"}, "pair": {"y": 1}, "atomic": [3]}),
-    );
-    check_merge(json!({"n": 1}), json!({"n": null}), json!({"n": null}));
-    check_merge(
+    ]);
+    check_merge([json!({"n": 1}), json!({"n": null}), json!({"n": null})]);
+    check_merge([
         json!({"labels": {"a": "1"}}),
         json!({"labels": null}),
         json!({"labels": {"a": "1"}}),
-    );
-    check_merge(
+    ]);
+    check_merge([
         json!({"labels": null}),
         json!({"labels": {}}),
         json!({"labels": {}}),
-    );
-    check_merge(
+    ]);
+    check_merge([
         json!({"free": {"a": 1}}),
         json!({"free": [1]}),
         json!({"free": [1]}),
-    );
+    ]);
 }
 
 #[test]
@@ -278,17 +278,17 @@ fn shared_items_have_the_order_of_the_right_list() {
         ),
         (json!(["a", "b", "a"]), json!(["a"]), json!(["a", "b"])),
     ] {
-        check_merge(
+        check_merge([
             json!({"set": left}),
             json!({"set": right}),
             json!({"set": want}),
-        );
+        ]);
     }
 }
 
 #[test]
 fn items_are_merged_by_key() {
-    check_merge(
+    check_merge([
         json!({"keyed": [{"name": "a", "v": {"n": 1}}, {"name": "b"}]}),
         json!({"keyed": [{"name": "a", "port": 80, "v": {"s": "x"}}, {"name": "a", "port": 1}]}),
         json!({"keyed": [
@@ -296,7 +296,7 @@ fn items_are_merged_by_key() {
             {"name": "b"},
             {"name": "a", "port": 1},
         ]}),
-    );
+    ]);
 }
 
 #[test]

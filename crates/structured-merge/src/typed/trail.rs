@@ -10,7 +10,7 @@ use crate::typed::item::ItemKey;
 /// The steps from the root.
 #[derive(Clone, Copy)]
 pub(crate) struct Trail<'a> {
-    above: Option<(&'a Trail<'a>, Step<'a>)>,
+    above: Option<(&'a Self, Step<'a>)>,
     depth: usize,
 }
 
@@ -30,13 +30,13 @@ pub(crate) enum Step<'a> {
 // === impl Trail ===
 
 impl<'a> Trail<'a> {
-    pub(crate) const ROOT: Self = Trail {
+    pub(crate) const ROOT: Self = Self {
         above: None,
         depth: 0,
     };
 
-    pub(crate) const fn then(&'a self, step: Step<'a>) -> Trail<'a> {
-        Trail {
+    pub(crate) const fn then(&'a self, step: Step<'a>) -> Self {
+        Self {
             above: Some((self, step)),
             depth: self.depth + 1,
         }

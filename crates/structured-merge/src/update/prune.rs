@@ -27,7 +27,7 @@ impl<C: Converter> Updater<C> {
         let before = with_named_fields(&converted, &last.set);
         let pruned = converted.remove_items(&before);
         let pruned = self.add_back_owned(&converted, pruned, &last.version, managers)?;
-        let pruned = self.add_back_dangling(&converted, pruned, last, &before)?;
+        let pruned = self.add_back_dangling(&converted, &pruned, last, &before)?;
         let back = self.converter.convert(&pruned, version);
         back.map_err(PruneError::Back)
     }
@@ -89,13 +89,13 @@ impl<C: Converter> Updater<C> {
     fn add_back_dangling(
         &self,
         merged: &TypedValue,
-        pruned: TypedValue,
+        pruned: &TypedValue,
         last: &Owned,
         before: &FieldSet,
     ) -> Result<TypedValue, PruneError<C::Error>> {
         let step = |what: &str| format!("failed add back dangling items: failed to {what}");
         let what = "convert pruned object to last applied version";
-        let Some(pruned) = self.convert(&pruned, &last.version, || step(what))? else {
+        let Some(pruned) = self.convert(pruned, &last.version, || step(what))? else {
             return Ok(merged.clone());
         };
         let what = "create field set from pruned object in last applied version";

@@ -12,16 +12,16 @@ pub(crate) enum T {
     Deduced,
     Untyped,
     /// A scalar, a list or a map.
-    Any(Box<T>, Box<T>),
+    Any(Box<Self>, Box<Self>),
     List {
-        items: Box<T>,
+        items: Box<Self>,
         relation: Relation,
         /// Whether the list is atomic in one variant of the schema.
         flips: bool,
     },
     Map {
-        fields: Vec<(String, T, Value)>,
-        elements: Option<Box<T>>,
+        fields: Vec<(String, Self, Value)>,
+        elements: Option<Box<Self>>,
         atomic: bool,
         /// Whether the map is atomic in one variant of the schema.
         flips: bool,
