@@ -49,7 +49,11 @@ impl FieldSet {
                 }
                 Next::Both(a, b) => {
                     let member = a.is_member() || b.is_member();
-                    out.push(a.depth(), a.element.clone(), member);
+                    // Equal integers and floats may be written differently beyond 2^53. The
+                    // reference keeps the left element for the way to members below it, and the
+                    // right one for a member.
+                    let element = if a.has_children() { a } else { b };
+                    out.push(a.depth(), element.element.clone(), member);
                     pair.descend();
                 }
             }

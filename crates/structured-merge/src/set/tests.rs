@@ -128,6 +128,27 @@ fn paths_are_listed_level_by_level() {
 }
 
 #[test]
+fn of_equal_numbers_a_union_keeps_the_one_of_the_reference() {
+    let of = |text: &str| FieldsReader::default().read(text).expect("a set");
+    let exact = |below: &[&str]| {
+        let item = PathElement::value(json!(9_007_199_254_740_993_i64));
+        let below = below.iter().copied().map(PathElement::field);
+        FieldSet::of(&Path([item].into_iter().chain(below).collect()))
+    };
+    let rounded = of(r#"{"v:9007199254740993":{}}"#);
+    assert_eq!(rounded.to_json(), r#"{"v:9007199254740992":{}}"#);
+    assert_eq!(
+        rounded.union(&exact(&[])).to_json(),
+        r#"{"v:9007199254740993":{}}"#
+    );
+    assert_eq!(exact(&[]).union(&rounded).to_json(), rounded.to_json());
+    assert_eq!(
+        exact(&["a"]).union(&rounded).to_json(),
+        r#"{"v:9007199254740993":{".":{},"f:a":{}}}"#
+    );
+}
+
+#[test]
 fn matchers_combine() {
     let set: FieldSet = [["a", "x"], ["b", "x"], ["c", "x"]]
         .map(Path::fields)
