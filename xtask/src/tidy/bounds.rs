@@ -21,6 +21,7 @@ const REQUEST_PATH: &[&str] = &[
     "crates/api-types/src",
     "crates/crd-schema/src",
     "crates/kube-json/src",
+    "crates/structured-merge/src",
     "crates/watch-cache/src",
     "gateway/src",
 ];

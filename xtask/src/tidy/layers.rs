@@ -17,6 +17,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("kube-json", &[]),
     ("api-types", &["kube-json"]),
     ("crd-schema", &["api-types", "kube-json"]),
+    ("structured-merge", &[]),
     ("watch-cache", &[]),
     ("sidecar", &["backend-proto"]),
     ("postgres-testkit", &[]),
@@ -76,7 +77,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Libraries without IO: they must not depend on a runtime or a socket.
-const SANS_IO: &[&str] = &["kube-json", "api-types", "crd-schema"];
+const SANS_IO: &[&str] = &["kube-json", "api-types", "crd-schema", "structured-merge"];
 /// Crates that a library without IO must not use.
 const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "http"];
 
