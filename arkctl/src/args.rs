@@ -178,6 +178,13 @@ pub struct Copy {
     /// Reason of the fence, sent to clients of the source.
     #[arg(long, requires = "live", value_name = "TEXT")]
     pub reason: Option<String>,
+    /// With --live: succeed at once, without comparing the stores, if an earlier run has moved the
+    /// store. For init containers, which run at each start of a pod.
+    #[arg(long, requires = "live", conflicts_with = "no_cut_over")]
+    pub accept_moved: bool,
+    /// Wait up to this many seconds until both drivers respond.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub wait: u64,
     /// Drop the content of an unfinished copy in the target, and start over.
     #[arg(long)]
     pub restart: bool,

@@ -11,14 +11,22 @@ mod plain;
 mod plan;
 mod state;
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 use backend_proto::v1::DescribeResponse;
 use backend_proto::v1::Record;
+use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::describe_response::Capability;
+use tokio::time::sleep;
 
 use crate::args;
 use crate::key;
-use crate::store::{Store, can};
+use crate::output;
+use crate::store::{Rejection, Store, can};
+
+/// Pause between attempts to reach a driver.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The stores of a copy, with their descriptions from before it.
 pub(crate) struct Pair {
@@ -35,7 +43,9 @@ pub(crate) struct Pair {
 pub async fn run(arguments: &args::Copy) -> Result<()> {
     let source = Store::from(&arguments.from)?;
     let target = Store::to(&arguments.to)?;
-    let (from, to) = futures_util::try_join!(source.describe(), target.describe())?;
+    let deadline = Instant::now() + Duration::from_secs(arguments.wait);
+    let (from, to) =
+        futures_util::try_join!(described(&source, deadline), described(&target, deadline))?;
     let pair = Pair {
         source,
         target,
@@ -52,6 +62,27 @@ pub async fn run(arguments: &args::Copy) -> Result<()> {
         live::run(pair, arguments).await
     } else {
         plain::run(&pair, arguments).await
+    }
+}
+
+/// Describes a store. Until the deadline, repeats the call while the driver is unreachable or
+/// starting.
+async fn described(store: &Store, deadline: Instant) -> Result<DescribeResponse, Rejection> {
+    let mut waiting = false;
+    loop {
+        let rejection = match store.describe().await {
+            Ok(described) => return Ok(described),
+            Err(rejection) => rejection,
+        };
+        let starting = matches!(rejection.reason(), None | Some(Reason::NotReady));
+        if !starting || Instant::now() >= deadline {
+            return Err(rejection);
+        }
+        if !waiting {
+            output::line(format_args!("waiting for {rejection}"));
+            waiting = true;
+        }
+        sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -182,11 +182,14 @@ fn by_the_owner(error: Error) -> Error {
     }
 }
 
-/// Migrates the schema to a version, and grants a role access.
+/// Migrates the schema to a version, and grants a role access. Without a version, a schema that is
+/// newer than this program, and compatible with it, stays as it is: the init container of a release
+/// to which an operator returns must not fail.
 ///
 /// # Errors
 /// A message that names the problem of the version, the role or the database.
 pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Result<i32, Error> {
+    let explicit = to.is_some();
     let to = to.unwrap_or_else(newest);
     if to < 0 || to > newest() {
         return Err(Error::Refused(format!(
@@ -202,6 +205,12 @@ pub async fn run(options: &Options, to: Option<i32>, grant: Option<&str>) -> Res
         )));
     }
     let connection = Connection::open(&options.target, options.pooled, None).await?;
+    if !explicit {
+        let found = find(&connection).await?;
+        if found.version > to && found.oldest <= to {
+            return Ok(found.version);
+        }
+    }
     let migrated = async {
         migrate_to(&connection, to, (options.clock)()).await?;
         match grant.filter(|_| to > 0) {

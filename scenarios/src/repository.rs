@@ -26,6 +26,12 @@ impl Repository {
             .context("no checkout of ark-apiserver found: run this inside one")
     }
 
+    /// The root of the checkout.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The Go module that pins the reference programs.
     #[must_use]
     pub fn reference_module(&self) -> PathBuf {

@@ -9,6 +9,7 @@
 )]
 
 mod deny;
+mod images;
 mod quickstart;
 mod run;
 mod test;
@@ -27,6 +28,8 @@ enum Command {
     Quickstart(quickstart::Options),
     /// Run every required check: format, lints, tests, conformance, scenarios, load checks.
     Test(test::Options),
+    /// Assemble the container images with buildah, from static programs that it builds.
+    Images(images::Options),
     /// Check licences, banned crates and sources of all dependencies.
     Deny,
     /// Check the rules of the repository: layers, file and function budgets, links.
@@ -47,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Quickstart(options) => quickstart::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Images(options) => images::run(&options),
         Command::Deny => deny::run(),
         Command::Tidy => {
             let problems = tidy::check(&run::workspace_root())?;

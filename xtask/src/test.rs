@@ -107,6 +107,10 @@ fn steps(scratch: &Path) -> Vec<Step> {
             ),
         },
         Step {
+            name: "Helm chart against a real kube-apiserver",
+            command: binary("ark-chart", &[]),
+        },
+        Step {
             name: "hostile clients",
             // The slack of the load checks, for the same reason.
             command: binary("ark-hostile", &["run", "--seconds", "0.5", "--slack", "5"]),

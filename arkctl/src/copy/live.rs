@@ -85,6 +85,9 @@ async fn attempt_once(pair: &Pair, arguments: &args::Copy, stop: &mut Stop) -> R
     let mut fence = Fence::new(pair, arguments.reason.as_deref(), moved);
     if let Ok(State::Moved { revision }) = state {
         output::line("the target has taken over already");
+        if arguments.accept_moved {
+            return Ok(());
+        }
         return finish(pair, revision, fence, stop).await;
     }
     let filled = async { fill(pair, state?, arguments.no_cut_over, &mut fence).await };

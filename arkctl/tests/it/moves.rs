@@ -44,6 +44,76 @@ async fn assert_same(source: &Store, target: &Store, revision: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accepted_move_is_not_repeated_and_a_stale_target_is_rejected() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(20, 20).await;
+    let target = Store::start(Kind::Model).await;
+    let (from, to) = (source.address(), target.address());
+    let forth = [
+        "copy",
+        "--from",
+        &from,
+        "--to",
+        &to,
+        "--live",
+        "--accept-moved",
+    ];
+    let moved = run(&forth).await.expect("moved");
+    assert!(moved.contains("both stores hold the same"), "{moved}");
+    // The comparison of a repeated command would need the target's history since the fence.
+    let create = vec![op(Action::Create, "ns/after", "{}")];
+    write(&mut target.client(), create)
+        .await
+        .expect("the target serves");
+    run(&["compact", "--at", &to, "--all"])
+        .await
+        .expect("compacted");
+    let again = run(&forth).await.expect("nothing to do");
+    assert!(again.contains("taken over already"), "{again}");
+    assert!(!again.contains("both stores hold the same"), "{again}");
+    // The way back ends at the store that was left, which is older.
+    let back = [
+        "copy",
+        "--from",
+        &to,
+        "--to",
+        &from,
+        "--live",
+        "--accept-moved",
+    ];
+    let stale = run(&back).await.expect_err("the old store is not empty");
+    assert!(stale.contains("fence"), "{stale}");
+    let create = vec![op(Action::Create, "ns/later", "{}")];
+    write(&mut target.client(), create)
+        .await
+        .expect("still serves");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_waits_for_drivers_that_start_later() {
+    let source = Store::start(Kind::Model).await;
+    source.fill(5, 5).await;
+    let target = Store::start(Kind::Model).await;
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let link = folder.path().join("later.sock");
+    let (from, to) = (source.address(), format!("unix://{}", link.display()));
+    let impatient = run(&["copy", "--from", &from, "--to", &to]).await;
+    assert!(impatient.is_err(), "{impatient:?}");
+    let socket = target.address();
+    let socket = socket.strip_prefix("unix://").expect("a socket");
+    let arguments = ["copy", "--from", &from, "--to", &to, "--wait", "60"];
+    let mut copy = program(&arguments);
+    copy.stdout(std::process::Stdio::piped());
+    let copy = copy.spawn().expect("started");
+    // The driver appears after the first attempt, or before it on a slow machine.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    std::os::unix::fs::symlink(socket, &link).expect("linked");
+    let output = copy.wait_with_output().await.expect("ended");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(target.records(0).await.len(), source.records(0).await.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_copy_loses_no_acknowledged_write() {
     for (from, to) in [(Kind::Sqlite, Kind::Model), (Kind::Model, Kind::Sqlite)] {
         let source = Store::start(from).await;
@@ -71,6 +141,7 @@ async fn live_copy_loses_no_acknowledged_write() {
         let again = run(&["copy", "--from", &from, "--to", &to, "--live"]).await;
         let again = again.expect("it is there");
         assert!(again.contains("taken over already"), "{again}");
+        assert!(again.contains("both stores hold the same"), "{again}");
         // The target accepts writes.
         let create = vec![op(Action::Create, "ns/after", "{}")];
         let next = write(&mut target.client(), create).await.expect("written");

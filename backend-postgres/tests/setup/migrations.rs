@@ -48,6 +48,25 @@ async fn schema_migrates_up_down_and_up() {
 }
 
 #[tokio::test]
+async fn newer_compatible_schema_stays_unless_a_version_is_given() {
+    let (server, dsn) = database(Server::builder()).await;
+    let session = server.session("ark").await.expect("a session");
+    migrate(&dsn, &[]).await.expect("migrated");
+    let raise = |oldest: i32| {
+        format!(
+            "update ark.schema_version set version = 9, oldest = {oldest} returning version::text"
+        )
+    };
+    session.text(&raise(3)).await.expect("raised");
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 9"));
+    let rejected = migrate(&dsn, &["--to", "3"]).await.expect_err("refused");
+    assert!(rejected.contains("does not know"), "{rejected}");
+    session.text(&raise(4)).await.expect("raised");
+    let rejected = migrate(&dsn, &[]).await.expect_err("refused");
+    assert!(rejected.contains("does not know"), "{rejected}");
+}
+
+#[tokio::test]
 async fn concurrent_migrations_are_serialized() {
     let (server, dsn) = database(Server::builder()).await;
     let mut programs: Vec<Program> = (0..3).map(|_| Program::new()).collect();

@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("scenarios", &["kube-http", "kube-json", "postgres-testkit"]),
     ("ark-bench", &["kube-http", "postgres-testkit", "scenarios"]),
     ("ark-hostile", &["kube-http", "scenarios"]),
+    ("ark-chart", &["kube-http", "scenarios"]),
     ("fuzz", &["api-types", "crd-schema", "gateway", "kube-json"]),
     ("xtask", &[]),
 ];
