@@ -126,7 +126,7 @@ fn faults() -> Vec<Check> {
         },
         Check {
             name: "rotation",
-            what: "front proxy authority, client authority and serving certificate are rotated under load without a failed request",
+            what: "front proxy authority, client authority and serving certificate are rotated under load without a failed request or relist",
             run: |world| Box::pin(rotation::under_load(world)),
         },
         Check {

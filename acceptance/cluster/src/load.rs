@@ -1,8 +1,10 @@
 //! Requests of clients that keep working while something else changes.
 
+mod informer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kube_http::Client;
@@ -10,6 +12,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::informer::Informer;
 use crate::call::{Call, Response};
 use crate::crds::{OURS, widget, widgets};
 
@@ -18,11 +21,16 @@ const MAX_ATTEMPTS: usize = 10;
 /// Delay of client-go after `Retry-After: 1`.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Clients that create, read, change and delete widgets.
+/// Time for the last events to arrive.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Clients that create, read, change and delete widgets, and an informer that watches them.
 #[derive(Debug)]
 pub(crate) struct Load {
     workers: JoinSet<Result<()>>,
+    informer: JoinSet<Result<()>>,
     stop: CancellationToken,
+    stop_informer: CancellationToken,
     counts: Arc<Counts>,
 }
 
@@ -30,16 +38,46 @@ pub(crate) struct Load {
 struct Counts {
     requests: AtomicU64,
     retries: AtomicU64,
+    created: AtomicU64,
+    added: Arc<AtomicU64>,
+    resumed: Arc<AtomicU64>,
+}
+
+/// What the clients did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    pub(crate) requests: u64,
+    /// Requests that were sent again.
+    pub(crate) retries: u64,
+    /// Watches that were opened again.
+    pub(crate) resumed: u64,
 }
 
 impl Load {
-    /// Starts `workers` clients.
-    pub(crate) fn start(client: &Client, namespace: &str, workers: usize) -> Self {
+    /// Starts `workers` clients and the informer.
+    ///
+    /// # Errors
+    /// If the widgets cannot be listed.
+    pub(crate) async fn start(client: &Client, namespace: &str, workers: usize) -> Result<Self> {
         let mut load = Self {
             workers: JoinSet::new(),
+            informer: JoinSet::new(),
             stop: CancellationToken::new(),
+            stop_informer: CancellationToken::new(),
             counts: Arc::default(),
         };
+        let collection = widgets(OURS, namespace);
+        let list = Call::new("GET", &collection).json(client).await?;
+        let version = list["metadata"]["resourceVersion"].as_str();
+        let informer = Informer {
+            client: client.clone(),
+            collection,
+            version: version.context("list without version")?.to_owned(),
+            added: load.counts.added.clone(),
+            resumed: load.counts.resumed.clone(),
+        };
+        load.informer
+            .spawn(informer.run(load.stop_informer.clone()));
         for index in 0..workers {
             let worker = Worker {
                 client: client.clone(),
@@ -49,7 +87,7 @@ impl Load {
             };
             load.workers.spawn(worker.run(load.stop.clone()));
         }
-        load
+        Ok(load)
     }
 
     /// Waits until `count` further requests were served.
@@ -68,17 +106,40 @@ impl Load {
         Ok(())
     }
 
-    /// Stops the clients; returns the numbers of requests and of retries.
+    /// Stops the clients, and waits until the informer has seen every created widget.
     ///
     /// # Errors
-    /// With the error of a client, if one has failed.
-    pub(crate) async fn finish(mut self) -> Result<(u64, u64)> {
+    /// With the error of a client, if one has failed, or the number of missing events.
+    pub(crate) async fn finish(mut self) -> Result<Figures> {
         self.stop.cancel();
         while let Some(ended) = self.workers.join_next().await {
             ended.context("a client panicked")??;
         }
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Ok((count(&self.counts.requests), count(&self.counts.retries)))
+        let created = count(&self.counts.created);
+        let deadline = Instant::now() + EVENTS_TIMEOUT;
+        while count(&self.counts.added) < created {
+            if let Some(ended) = self.informer.try_join_next() {
+                ended.context("the informer panicked")??;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{} of {created} events arrived",
+                count(&self.counts.added)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.stop_informer.cancel();
+        while let Some(ended) = self.informer.join_next().await {
+            ended.context("the informer panicked")??;
+        }
+        let added = count(&self.counts.added);
+        ensure!(added == created, "{added} events of {created} creates");
+        Ok(Figures {
+            requests: count(&self.counts.requests),
+            retries: count(&self.counts.retries),
+            resumed: count(&self.counts.resumed),
+        })
     }
 }
 
@@ -96,6 +157,7 @@ impl Worker {
         while !stop.is_cancelled() {
             self.expect(201, Call::new("POST", &self.collection).body(&body))
                 .await?;
+            self.counts.created.fetch_add(1, Ordering::Relaxed);
             self.expect(200, Call::new("GET", &object)).await?;
             let patch = json!({"spec": {"size": 2}});
             self.expect(200, Call::new("PATCH", &object).body(&patch))

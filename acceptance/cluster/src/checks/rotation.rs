@@ -37,13 +37,16 @@ pub(super) async fn under_load(world: &mut World) -> Result<String> {
     let spec = json!({"user": "loader", "resourceAttributes": resource});
     world.wait_allowed(&spec).await?;
     let client = world.user("loader", None)?.client;
-    let mut load = Load::start(&client, NAMESPACE, WORKERS);
+    let mut load = Load::start(&client, NAMESPACE, WORKERS).await?;
     load.serve(AFTER_STEP).await?;
     serving_certificate(world, &mut load).await?;
     front_proxy(world, &mut load).await?;
     client_authority(world, &mut load).await?;
-    let (requests, retries) = load.finish().await?;
-    Ok(format!("{requests} requests, {retries} retries"))
+    let figures = load.finish().await?;
+    Ok(format!(
+        "{} requests, {} retries, {} watches resumed",
+        figures.requests, figures.retries, figures.resumed
+    ))
 }
 
 async fn serving_certificate(world: &mut World, load: &mut Load) -> Result<()> {
