@@ -20,7 +20,6 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = layers::crates(root)?;
     problems.extend(layers::gateway_modules(root)?);
     problems.extend(budgets::check(root)?);
-    problems.extend(circles::check(root)?);
     problems.extend(bounds::check(root)?);
     problems.extend(circles::check(root)?);
     problems.extend(links::check(root)?);
