@@ -113,7 +113,11 @@ impl Session {
 impl WorkloadClient for Session {
     async fn write(&self, writes: &[Write]) -> Result<Vec<Result<Applied, CallError>>, CallError> {
         let ops = writes.iter().map(|write| self.op(write)).collect();
-        let response = self.client.write(ops).await.map_err(failed)?;
+        let response = self
+            .client
+            .write(ops)
+            .await
+            .map_err(|status| failed(&status))?;
         let results = writes.iter().zip(response.results);
         Ok(results
             .map(|(write, result)| self.applied(write, result))
@@ -122,13 +126,19 @@ impl WorkloadClient for Session {
 
     async fn read(&self, key: &Key) -> Result<Option<Object>, CallError> {
         let key = self.context.key(key.as_str());
-        let found = self.client.get(&key, 0).await.map_err(failed)?;
+        let found = self
+            .client
+            .get(&key, 0)
+            .await
+            .map_err(|status| failed(&status))?;
         Ok(found.record.as_ref().map(object))
     }
 
     async fn list(&self) -> Result<Listing, CallError> {
         let listed = self.client.try_list(self.context.all(0)).await;
-        let listed = listed.map_err(violation)?.map_err(failed)?;
+        let listed = listed
+            .map_err(|stop| violation(&stop))?
+            .map_err(|status| failed(&status))?;
         let records = listed.records.iter();
         Ok(Listing {
             revision: revision(listed.header.revision),
@@ -141,7 +151,10 @@ impl WorkloadClient for Session {
     async fn head(&self) -> Result<Head, CallError> {
         let request = timed(CurrentRevisionRequest {});
         let response = self.client.raw().current_revision(request).await;
-        let header = response.map_err(failed)?.into_inner().header;
+        let header = response
+            .map_err(|status| failed(&status))?
+            .into_inner()
+            .header;
         let none = || CallError::Violation("a response without a header".to_owned());
         Ok(head(&header.ok_or_else(none)?))
     }
@@ -149,7 +162,9 @@ impl WorkloadClient for Session {
     async fn watch(&self, after: Revision) -> Result<Box<dyn Watch>, CallError> {
         let request = self.context.after(number(after));
         let opened = self.client.try_watch(request).await;
-        let stream = opened.map_err(violation)?.map_err(failed)?;
+        let stream = opened
+            .map_err(|stop| violation(&stop))?
+            .map_err(|status| failed(&status))?;
         Ok(Box::new(OpenWatch(stream)))
     }
 }
@@ -160,7 +175,9 @@ impl WorkloadClient for Session {
 impl Watch for OpenWatch {
     async fn next(&mut self) -> Result<Batch, CallError> {
         let message = self.0.next().await;
-        let message = message.map_err(violation)?.map_err(failed)?;
+        let message = message
+            .map_err(|stop| violation(&stop))?
+            .map_err(|status| failed(&status))?;
         let events = message.events.iter().map(event);
         Ok(Batch {
             events: events.collect::<Result<_, _>>()?,
@@ -253,12 +270,12 @@ fn author(origin: &Origin) -> Arc<str> {
     format!("{manager}: {verb} {subresource}").into()
 }
 
-fn violation(stop: Stop) -> CallError {
+fn violation(stop: &Stop) -> CallError {
     CallError::Violation(stop.to_string())
 }
 
-fn failed(status: Status) -> CallError {
-    match from_status(&status) {
+fn failed(status: &Status) -> CallError {
+    match from_status(status) {
         Some(error) => typed(&error),
         None => CallError::Broken(format!("{:?}: {}", status.code(), status.message())),
     }

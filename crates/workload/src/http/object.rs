@@ -99,7 +99,7 @@ fn query(name: &str, number: u64, filler: usize, revision: Option<Revision>) -> 
 
 /// Reads an object.
 pub(super) fn read(text: &[u8]) -> Result<(Key, Object), CallError> {
-    let raw: Raw = serde_json::from_slice(text).map_err(malformed)?;
+    let raw: Raw = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
     let version = &raw.metadata.resource_version;
     let input = raw.spec.input.as_str().unwrap_or_default();
     let words = [
@@ -137,7 +137,7 @@ fn revision(text: &str) -> Result<Revision, CallError> {
     number.map(Revision::new).map_err(wrong)
 }
 
-fn malformed(error: serde_json::Error) -> CallError {
+fn malformed(error: &serde_json::Error) -> CallError {
     CallError::Violation(format!("malformed response: {error}"))
 }
 
@@ -179,7 +179,7 @@ impl Line {
             #[serde(borrow)]
             object: &'a RawValue,
         }
-        let frame: Frame<'_> = serde_json::from_slice(text).map_err(malformed)?;
+        let frame: Frame<'_> = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
         let object = frame.object.get().as_bytes();
         let kind = match frame.r#type {
             "ADDED" => Kind::Created,
@@ -187,7 +187,8 @@ impl Line {
             "DELETED" => Kind::Deleted,
             "BOOKMARK" => return Ok(Self::Bookmark(self::read(object)?.1.revision)),
             "ERROR" => {
-                let status: Value = serde_json::from_slice(object).map_err(malformed)?;
+                let status: Value =
+                    serde_json::from_slice(object).map_err(|error| malformed(&error))?;
                 let code = status["code"].as_u64().unwrap_or_default();
                 // Servers that stay available end a watch without an error.
                 return Ok(Self::Error(error(code, describe(object), None)));
@@ -228,7 +229,7 @@ impl Page {
             #[serde(default)]
             r#continue: String,
         }
-        let list: List<'_> = serde_json::from_slice(text).map_err(malformed)?;
+        let list: List<'_> = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
         let objects = list
             .items
             .iter()
