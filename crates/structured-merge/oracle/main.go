@@ -26,7 +26,9 @@ import (
 type testCase struct {
 	Schema  json.RawMessage            `json:"schema"`
 	Ignored map[string]json.RawMessage `json:"ignored"`
-	Steps   []step                     `json:"steps"`
+	// Included are prefixes by version; null is any element.
+	Included map[string][][]*string `json:"included"`
+	Steps    []step                 `json:"steps"`
 	// Fields are texts to read as sets.
 	Fields []string `json:"fields"`
 	// Testdata is a file with a schema of Kubernetes, which is answered and used by later cases without
@@ -264,6 +266,9 @@ func runStep(parser *typed.Parser, c *testCase, s *step, liveObject any, before 
 		}
 		updater.IgnoreFilter[fieldpath.APIVersion(version)] = fieldpath.NewExcludeSetFilter(set)
 	}
+	for version, prefixes := range c.Included {
+		updater.IgnoreFilter[fieldpath.APIVersion(version)] = include(prefixes)
+	}
 	var result *typed.TypedValue
 	version := fieldpath.APIVersion(s.Version)
 	if s.Op == "apply" {
@@ -283,6 +288,22 @@ func runStep(parser *typed.Parser, c *testCase, s *step, liveObject any, before 
 		o.Managers[name] = owned{Fields: toJSON(m.Set()), Version: string(m.APIVersion()), Applied: m.Applied()}
 	}
 	return o
+}
+
+func include(prefixes [][]*string) fieldpath.Filter {
+	var matchers []*fieldpath.SetMatcher
+	for _, prefix := range prefixes {
+		var parts []any
+		for _, part := range prefix {
+			if part == nil {
+				parts = append(parts, fieldpath.MatchAnyPathElement())
+			} else {
+				parts = append(parts, *part)
+			}
+		}
+		matchers = append(matchers, fieldpath.MakePrefixMatcherOrDie(parts...))
+	}
+	return fieldpath.NewIncludeMatcherFilter(matchers...)
 }
 
 func describe(o *outcome, live, object *typed.TypedValue) {

@@ -6,7 +6,7 @@ use crate::schema::{Additional, Kind, ListKind, MapKind, Structural};
 
 const TIME: &str = "date-time";
 
-pub(super) fn object_meta() -> Structural {
+pub(super) fn metadata() -> Structural {
     let text = || Structural::of(Kind::String);
     let number = || Structural::of(Kind::Integer);
     let time = || Structural {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::schema::object_meta::object_meta;
+use crate::schema::object_meta::metadata;
 use crate::schema::{
     FieldType, ListType, MapType, Relation, Scalar, Schema, SchemaBuilder, Type, TypeId,
 };
@@ -144,7 +144,7 @@ impl Structural {
     /// The description of `metadata` of every Kubernetes object.
     #[must_use]
     pub fn object_meta() -> Self {
-        object_meta()
+        metadata()
     }
 
     /// The schema, and the type of the root.
@@ -277,7 +277,7 @@ impl Compiler {
     fn embed(&mut self, fields: &mut BTreeMap<Arc<str>, FieldType>) -> Result<(), StructuralError> {
         let meta = match self.object_meta {
             Some(meta) => meta,
-            None => self.compile(&object_meta(), Inherited::default(), ".metadata")?,
+            None => self.compile(&metadata(), Inherited::default(), ".metadata")?,
         };
         self.object_meta = Some(meta);
         let text = self.types.add(Scalar::String.into());

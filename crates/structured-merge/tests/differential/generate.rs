@@ -74,8 +74,13 @@ impl Generator {
             let fields = json!({"f:a_v1": {}, "f:b_v1": {"f:a": {}}});
             ignored.insert("v1".to_owned(), fields);
         }
+        let mut included = Map::new();
+        if self.chance(0.1) {
+            let prefixes = json!([["ver"], ["a_v1", null, "p"], ["a_v1", "a"], ["b_v1", null]]);
+            included.insert("v1".to_owned(), prefixes);
+        }
         let texts: Vec<String> = (0..6).map(|_| self.fields_text()).collect();
-        json!({"schema": {"types": types}, "ignored": ignored, "steps": steps, "fields": texts})
+        json!({"schema": {"types": types}, "ignored": ignored, "included": included, "steps": steps, "fields": texts})
     }
 
     fn step(&mut self, update: bool, object: Value, version: usize, variant: bool) -> Value {

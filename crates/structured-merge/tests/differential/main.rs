@@ -17,8 +17,8 @@ use crate::generate::Generator;
 use crate::oracle::Oracle;
 use crate::types::Types;
 
-/// Cases unless `CASES` says otherwise; takes a few seconds.
-const CASES: u64 = 3_000;
+/// Cases unless `CASES` says otherwise; they take about 20 seconds.
+const CASES: u64 = 2_000;
 
 /// What tests print that compare nothing.
 const SKIPPED: &str = "skipped: the reference is not available";

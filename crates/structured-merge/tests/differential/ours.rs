@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use structured_merge::{
-    Applied, ConvertError, Converter, FieldsReader, Filter, KeyFields, Managers, Options, Owned,
-    Schema, TypeId, TypedValue, Updater, ValidationErrors,
+    Applied, ConvertError, Converter, FieldsReader, Filter, KeyFields, Managers, Matcher, Options,
+    Owned, Schema, Step, TypeId, TypedValue, Updater, ValidationErrors,
 };
 
 use crate::types::Types;
@@ -159,6 +159,13 @@ impl Write<'_> {
             let set = reader.read_value(fields).expect("a set");
             (version.clone(), Filter::Exclude(set))
         });
+        let included = case["included"].as_object().expect("included").iter();
+        let included = included.map(|(version, prefixes)| {
+            let prefixes = prefixes.as_array().expect("prefixes").iter().map(prefix);
+            let matcher = prefixes.reduce(Matcher::or).unwrap_or_default();
+            (version.clone(), Filter::Include(matcher))
+        });
+        let filters = filters.chain(included);
         let updater = Updater {
             converter: versions,
             filters: filters.collect(),
@@ -188,6 +195,12 @@ impl Write<'_> {
         })?;
         Ok((changed.then(|| object.into_value()), changed, managers))
     }
+}
+
+/// The pattern of a prefix; null is any element.
+fn prefix(steps: &Value) -> Matcher {
+    let steps = steps.as_array().expect("steps").iter();
+    Matcher::prefix(steps.map(|step| step.as_str().map_or(Step::Any, Step::is)))
 }
 
 // === impl Versions ===

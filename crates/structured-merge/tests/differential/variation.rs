@@ -23,7 +23,7 @@ impl Generator {
                 })
             })
             .collect();
-        json!({"ignored": {}, "steps": steps, "fields": []})
+        json!({"ignored": {}, "included": {}, "steps": steps, "fields": []})
     }
 
     /// The value with some parts dropped or changed.
