@@ -94,6 +94,8 @@ pub struct Engine {
     pub anonymous: Client,
     /// The kubectl to use.
     pub kubectl: PathBuf,
+    /// Whether requests pass the aggregation layer.
+    pub aggregated: bool,
     processes: Vec<Process>,
     // Dropped after the processes that use it.
     database: Option<Postgres>,
@@ -175,6 +177,7 @@ impl Engine {
         let kubectl = reference.kubectl.clone();
         let mut engine = Self::assemble(name, kubeconfig, processes, folder, kubectl).await?;
         engine.database = database;
+        engine.aggregated = kind == Kind::Cluster;
         Ok(engine)
     }
 
@@ -208,6 +211,7 @@ impl Engine {
             client,
             anonymous,
             kubectl,
+            aggregated: false,
             processes,
             database: None,
             folder,

@@ -31,6 +31,27 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
+impl Head {
+    /// Removes what the aggregation layer adds to a response of any aggregated server:
+    /// kube-apiserver's own `Cache-Control` besides that of the server, and the `Vary` of a response
+    /// that its Go transport requested and decompressed with gzip.
+    pub fn without_aggregator(&mut self) {
+        let is_encoded = self
+            .headers
+            .iter()
+            .any(|(name, _)| name == "content-encoding");
+        let mut has_cache_control = false;
+        self.headers
+            .retain(|(name, value)| match (name.as_str(), value.as_str()) {
+                ("cache-control", "no-cache, private") => {
+                    !std::mem::replace(&mut has_cache_control, true)
+                }
+                ("vary", "Accept-Encoding") => is_encoded,
+                _ => true,
+            });
+    }
+}
+
 /// Condition that ends a wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
@@ -97,4 +118,26 @@ pub async fn wait(mut watched: Watched, until: Until, limit: Duration) -> Result
         capture.cut(count);
     }
     Ok(capture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Head;
+
+    #[test]
+    fn headers_of_the_aggregator_are_removed() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let cache = header("cache-control", "no-cache, private");
+        let vary = [header("vary", "Accept-Encoding"), header("vary", "Accept")];
+        let encoding = header("content-encoding", "gzip");
+        let mut head = Head {
+            status: 200,
+            headers: [vec![cache.clone(), cache.clone()], vary.to_vec()].concat(),
+        };
+        head.without_aggregator();
+        assert_eq!(head.headers, [cache, vary[1].clone()]);
+        head.headers = [vec![encoding.clone()], vary.to_vec()].concat();
+        head.without_aggregator();
+        assert_eq!(head.headers, [vec![encoding], vary.to_vec()].concat());
+    }
 }
