@@ -1,7 +1,6 @@
 //! Helm, built from its Go module.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use scenarios::engine::helm;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::kube::runtime::watcher::{self, Event, watcher};
 use ::kube::{Api, Resource};
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use backoff::Backoff;
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -30,14 +30,7 @@ pub(super) async fn follow<K>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let pauses = || {
-        ExponentialBuilder::default()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .without_max_times()
-            .with_jitter()
-            .build()
-    };
+    let pauses = || Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let following = async {
         let mut pause = pauses();
         loop {
@@ -53,7 +46,7 @@ pub(super) async fn follow<K>(
                         apply(event);
                     }
                     Err(error) => {
-                        let delay = pause.next().unwrap_or(LONGEST_PAUSE);
+                        let delay = pause.next_pause();
                         let seconds = delay.as_secs_f32();
                         tracing::warn!(%error, seconds, "cannot follow {what}, retrying");
                         sleep(delay).await;
