@@ -43,13 +43,13 @@ impl Upstream {
                 return Err(config::Error::NoAuthority.into());
             }
             None => tracing::warn!(
-                "no kubeconfig and not in a pod: tokens and authorities of a cluster are not used"
+                "no kubeconfig and no service account: tokens and authorities of a cluster are not used"
             ),
             Some(client) => tracing::info!(server = client.server(), "delegating authentication"),
         }
         match &cluster.authorization {
             None => tracing::warn!(
-                "no kubeconfig and not in a pod: only members of system:masters are authorized"
+                "no kubeconfig and no service account: only members of system:masters are authorized"
             ),
             Some(client) => tracing::info!(server = client.server(), "delegating authorization"),
         }

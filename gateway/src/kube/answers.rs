@@ -49,9 +49,6 @@ struct InFlight<V: Clone> {
 
 impl<V: Clone + Send + Sync + 'static> Answers<V> {
     /// A cache of up to `capacity` answers.
-    ///
-    /// # Panics
-    /// If the system has no random numbers.
     pub fn new(capacity: usize, metrics: Option<CacheMetrics>) -> Arc<Self> {
         let secret: Key = rand::random();
         Arc::new(Self {

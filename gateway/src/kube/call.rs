@@ -141,8 +141,13 @@ impl Call<'_> {
             .header(ACCEPT, "application/json")
             .body(Body::from(self.body.to_vec()))
             .map_err(|error| Error::Unreadable(error.to_string()))?;
-        let response = client.inner.send(request).await.map_err(unreachable)?;
+        let response = client
+            .inner
+            .send(request)
+            .await
+            .map_err(|error| unreachable(&error))?;
         let (head, body) = response.into_parts();
+        // bounded: by `Limited`.
         let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
         let body = body.map_err(|error| Error::Unreachable {
             text: error.to_string(),
@@ -174,7 +179,7 @@ fn rejected(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     }
 }
 
-fn unreachable(error: ::kube::Error) -> Error {
+fn unreachable(error: &::kube::Error) -> Error {
     let mut texts = vec![error.to_string()];
     let mut reset = false;
     let mut source = error.source();
@@ -187,7 +192,7 @@ fn unreachable(error: ::kube::Error) -> Error {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
         let text = cause.to_string();
-        // Most errors repeat the text of their source.
+        // Most errors repeat the text of their source. bounded: a handful of causes.
         if texts.last().is_some_and(|last| !last.contains(&text)) {
             texts.push(text);
         }
@@ -206,12 +211,6 @@ impl Error {
     #[must_use]
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::Rejected { code: 404, .. })
-    }
-
-    /// Whether kube-apiserver denied the request.
-    #[must_use]
-    pub const fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Rejected { code: 403, .. })
     }
 
     /// `DefaultShouldRetry` of `k8s.io/apiserver/pkg/util/webhook`.

@@ -9,7 +9,7 @@ use ::kube::Config;
 use ::kube::config::{InClusterError, KubeConfigOptions, Kubeconfig};
 use tokio::sync::Semaphore;
 
-/// Requests that one client has in flight. Further ones wait until their own deadline. There is no
+/// Requests that one client has in flight, each on a connection of its own. Further ones wait until their own deadline. There is no
 /// limit per second: client-go's 200 per second delay requests under load (kubernetes#79939).
 const MAX_IN_FLIGHT: usize = 256;
 /// Timeout of a TCP and TLS handshake; below the timeout of a request.
@@ -112,11 +112,15 @@ async fn from_file(flag: &'static str, path: &Path) -> Result<Client, ConnectErr
     Client::new(config).map_err(unusable)
 }
 
-/// The service account of the pod; `None` outside a pod.
+/// The service account of the pod; `None` outside a pod and in a pod that mounts none.
 fn in_cluster() -> Result<Option<Client>, ConnectError> {
     let config = match Config::incluster_env() {
         Ok(config) => config,
         Err(InClusterError::ReadEnvironmentVariable(_)) => return Ok(None),
+        Err(
+            InClusterError::ReadDefaultNamespace(error)
+            | InClusterError::ReadCertificateBundle(error),
+        ) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ConnectError::InCluster(error.to_string())),
     };
     Client::new(config)

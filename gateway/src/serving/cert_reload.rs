@@ -88,10 +88,14 @@ impl Reloader {
                 }
                 std::future::pending().await
             };
-            tokio::select! {
+            let is_published = tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(POLL_EVERY) => {}
-                () = changed => {}
+                () = sleep(POLL_EVERY) => false,
+                () = changed => true,
+            };
+            // `changed` has marked the value as seen, and `look` reads only unseen ones.
+            if is_published && let Some(published) = &mut self.published {
+                published.mark_changed();
             }
             self.look();
         }

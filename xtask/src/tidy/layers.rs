@@ -83,6 +83,8 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["config"],
     &["app"],
 ];
+/// The only module that may use the crates `kube` and `k8s-openapi`.
+const KUBE_MODULE: &str = "kube";
 /// Rows whose modules may import a sibling, with the reason.
 const GATEWAY_SIBLINGS: &[(&str, &str, &str)] = &[];
 
@@ -154,6 +156,11 @@ pub(super) fn gateway_modules(root: &Path) -> Result<Vec<String>> {
             continue;
         }
         let text = std::fs::read_to_string(&path)?;
+        if module != KUBE_MODULE && uses_kube_crate(&text) {
+            problems.push(format!(
+                "gateway/src/{module_path}: only the module {KUBE_MODULE} may use the crate kube"
+            ));
+        }
         for used in imported_modules(&text) {
             if let Some(problem) = check_import(module, &used) {
                 problems.push(format!("gateway/src/{module_path}: {problem}"));
@@ -184,6 +191,27 @@ fn imported_modules(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether code names the crate `kube` or `k8s-openapi`. A plain `kube::` is the module if the file
+/// imports that.
+fn uses_kube_crate(text: &str) -> bool {
+    let imported = text.contains("use crate::kube;") || text.contains("use crate::kube::{self");
+    let mut code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    code.any(|line| {
+        let mut named = line.match_indices("kube::").map(|(at, _)| &line[..at]);
+        line.contains("k8s_openapi")
+            || named.any(|before| {
+                let global = before.strip_suffix("::");
+                let part = |c: char| c.is_alphanumeric() || c == '_';
+                match global {
+                    Some(before) => !before.ends_with(part),
+                    None => !before.ends_with(part) && !imported,
+                }
+            })
+    })
+}
+
 fn check_import(module: &str, used: &str) -> Option<String> {
     if module == used {
         return None;
@@ -203,7 +231,27 @@ fn check_import(module: &str, used: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_import, imported_modules};
+    use super::{check_import, imported_modules, uses_kube_crate};
+
+    #[test]
+    fn crate_kube_is_told_from_the_module() {
+        for text in [
+            "use ::kube::Client;",
+            "use kube::Client;",
+            "let x: (::kube::Client) = y;",
+            "use k8s_openapi::api::core::v1::Pod;",
+        ] {
+            assert!(uses_kube_crate(text), "{text}");
+        }
+        for text in [
+            "use crate::kube::Client;",
+            "use crate::kube;\nfn f(x: kube::Client) {}",
+            "// the crate kube::Client",
+            "use kube_json::parse;",
+        ] {
+            assert!(!uses_kube_crate(text), "{text}");
+        }
+    }
 
     #[test]
     fn upward_import_is_rejected() {

@@ -154,7 +154,7 @@ async fn server_starts_with_either_authority_missing() {
         cluster.allow("bob");
         let all = [
             ("client-ca-file", users.certificate.as_str()),
-            ("requestheader-client-ca-file", &proxies.certificate),
+            ("requestheader-client-ca-file", proxies.certificate.as_str()),
             ("requestheader-username-headers", r#"["X-Remote-User"]"#),
         ];
         let some: Vec<_> = all

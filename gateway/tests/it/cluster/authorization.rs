@@ -108,8 +108,10 @@ async fn identical_questions_in_flight_are_asked_once() {
     let server = TestServer::new("").await;
     server.cluster.change(|state| state.hold = true);
     let mut clients = tokio::task::JoinSet::new();
+    // One certificate: its fingerprint is part of the question.
+    let pair = pki::client(&server.users, "bob", None).unwrap();
     for _ in 0..20 {
-        let mut bob = server.user("bob", None).await;
+        let mut bob = server.connect(Some(&pair)).await;
         clients.spawn(async move { bob.ask(&format!("GET {THINGS}"), &[]).await.code });
     }
     let mut admin = server.user("admin", Some("system:masters")).await;

@@ -110,7 +110,9 @@ impl KubeApiserver {
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
-                    let service = service_fn(|request| respond(&state, &moved, request));
+                    let service = service_fn(move |request| {
+                        respond(Arc::clone(&state), moved.clone(), request)
+                    });
                     let builder = auto::Builder::new(TokioExecutor::new());
                     let _ = builder
                         .serve_connection(TokioIo::new(stream), service)
@@ -245,8 +247,8 @@ fn namespace(name: &str, phase: &str) -> Value {
 }
 
 async fn respond(
-    state: &Arc<Mutex<State>>,
-    moved: &watch::Sender<()>,
+    state: Arc<Mutex<State>>,
+    moved: watch::Sender<()>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
@@ -278,7 +280,7 @@ async fn respond(
                 "namespaces"
             };
             if query.contains("watch=true") {
-                return Ok(watching(state, moved, resource, query));
+                return Ok(watching(&state, &moved, resource, query));
             }
             (200, state.lock().list(resource))
         }
