@@ -52,39 +52,15 @@ pub async fn start(
     let certificates = Certificates::create(folder)?;
     let port = ports::free()?;
     let log = folder.join("kube-apiserver.log");
-    let mut command = kube_apiserver(reference, folder, &certificates, &store.url, port);
+    let mut command = command(reference, folder, &certificates, &store.url, port);
+    // The server under test authenticates every request, so the reference must as well.
+    command.arg("--anonymous-auth=false");
     let mut server = Process::start("kube-apiserver", &mut command, &log)?;
 
-    let kubeconfig = Kubeconfig {
-        server: format!("https://127.0.0.1:{port}"),
-        ca: std::fs::read(&certificates.ca)?,
-        certificate: std::fs::read(&certificates.admin)?,
-        key: std::fs::read(&certificates.admin_key)?,
-        token: None,
-    };
+    let kubeconfig = certificates.kubeconfig(port)?;
     let client = Client::new(&kubeconfig, true)?;
-    let deadline = Instant::now() + START_TIMEOUT;
-    loop {
-        // Before any readiness check: if the store failed to bind, another run's store may listen
-        // on its port and serve this kube-apiserver.
-        for process in [&mut server, &mut store.process] {
-            if let Some(failure) = process.failure() {
-                return Err(failure);
-            }
-        }
-        let response = client
-            .send("GET", "/readyz", &[], bytes::Bytes::new())
-            .await;
-        if response.is_ok_and(|response| response.status().is_success()) {
-            break;
-        }
-        wait_before_retry(deadline, "kube-apiserver is not ready").await?;
-    }
-    for file in manifests {
-        load(&client, file, deadline)
-            .await
-            .with_context(|| file.display().to_string())?;
-    }
+    ready(&client, &mut [&mut server, &mut store.process]).await?;
+    load(&client, manifests).await?;
     // The server must stop before its store.
     Ok(Started {
         processes: vec![server, store.process],
@@ -93,7 +69,32 @@ pub async fn start(
     })
 }
 
-fn kube_apiserver(
+/// Waits until the server is ready.
+///
+/// # Errors
+/// If one of `processes` ends, or the time is over.
+pub(super) async fn ready(client: &Client, processes: &mut [&mut Process]) -> Result<()> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        // Before any readiness check: if the store failed to bind, another run's store may listen
+        // on its port and serve this kube-apiserver.
+        for process in &mut *processes {
+            if let Some(failure) = process.failure() {
+                return Err(failure);
+            }
+        }
+        let response = client
+            .send("GET", "/readyz", &[], bytes::Bytes::new())
+            .await;
+        if response.is_ok_and(|response| response.status().is_success()) {
+            return Ok(());
+        }
+        wait_before_retry(deadline, "kube-apiserver is not ready").await?;
+    }
+}
+
+/// The program with the flags that all control planes have.
+pub(super) fn command(
     reference: &Reference,
     folder: &Path,
     certificates: &Certificates,
@@ -120,21 +121,32 @@ fn kube_apiserver(
     );
     flag("service-cluster-ip-range", &"10.0.0.0/24");
     flag("authorization-mode", &"RBAC");
-    // The server under test authenticates every request, so the reference must as well.
-    flag("anonymous-auth", &"false");
     command.stdout(std::process::Stdio::null());
     command
 }
 
-/// Creates the definitions in `file` and waits until each version can be listed.
-async fn load(client: &Client, file: &Path, deadline: Instant) -> Result<()> {
-    let text = std::fs::read_to_string(file)?;
-    for document in serde_saphyr::from_multiple::<Value>(&text)? {
+async fn load(client: &Client, manifests: &[PathBuf]) -> Result<()> {
+    for file in manifests {
+        let text = std::fs::read_to_string(file)?;
+        define(client, &serde_saphyr::from_multiple(&text)?)
+            .await
+            .with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Creates the definitions among `documents` and waits until each version can be listed.
+///
+/// # Errors
+/// If the server rejects one, or does not serve it in time.
+pub async fn define(client: &Client, documents: &[Value]) -> Result<()> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    for document in documents {
         if document["kind"] != "CustomResourceDefinition" {
             continue;
         }
         loop {
-            let (status, response) = client.json("POST", CRDS, Some(&document)).await?;
+            let (status, response) = client.json("POST", CRDS, Some(document)).await?;
             match status {
                 201 | 409 => break,
                 // Its caches are still filling.

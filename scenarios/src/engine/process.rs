@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use tokio::process::{Child, Command};
 
 /// A server failed because another process uses its port; it can start with another one.
@@ -18,6 +20,8 @@ pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
+    /// Length of the log when the process was started.
+    logged_before: usize,
 }
 
 impl Process {
@@ -27,7 +31,13 @@ impl Process {
     /// # Errors
     /// If the program cannot be started.
     pub fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
-        let file = std::fs::File::create(log).with_context(|| log.display().to_string())?;
+        // Appended to, because a test may start the process again.
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| log.display().to_string())?;
+        let logged_before = usize::try_from(file.metadata()?.len())?;
         let child = command
             .stdin(Stdio::null())
             .stderr(file)
@@ -35,8 +45,12 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let log = log.to_owned();
-        Ok(Self { name, child, log })
+        Ok(Self {
+            name,
+            child,
+            log: log.to_owned(),
+            logged_before,
+        })
     }
 
     /// Path of its standard error.
@@ -55,20 +69,34 @@ impl Process {
     pub fn failure(&mut self) -> Option<Error> {
         let message = format!("{}\n{}", self.ended()?, tail(&self.log));
         let log = std::fs::read(&self.log).unwrap_or_default();
-        if is_port_taken(&log) {
+        let own = log.get(self.logged_before..).unwrap_or_default();
+        if is_port_taken(own) {
             return Some(PortTaken(message).into());
         }
         Some(Error::msg(message))
     }
 
-    /// Sends SIGTERM, and SIGKILL after ten seconds.
-    pub async fn stop(&mut self) {
+    /// Sends a signal; does nothing if the process has ended.
+    pub fn signal(&self, signal: Signal) {
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok())
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+            && let Some(pid) = Pid::from_raw(pid)
         {
             // The process may have exited already.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = kill_process(pid, signal);
         }
+    }
+
+    /// Sends SIGKILL and waits.
+    ///
+    /// # Errors
+    /// If the process cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.context(self.name)
+    }
+
+    /// Sends SIGTERM, and SIGKILL after ten seconds.
+    pub async fn stop(&mut self) {
+        self.signal(Signal::TERM);
         if tokio::time::timeout(Duration::from_secs(10), self.child.wait())
             .await
             .is_err()

@@ -7,6 +7,18 @@ use anyhow::{Result, ensure};
 use super::go_module::GoModule;
 use crate::repository::Repository;
 
+type Programs = &'static [(&'static str, &'static str)];
+
+const PROGRAMS: Programs = &[
+    ("etcd", "./etcd"),
+    ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+];
+const CONTROLLER_MANAGER: Programs = &[(
+    "kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+)];
+
 /// Paths of the reference programs.
 #[derive(Clone, Debug)]
 pub struct Reference {
@@ -36,16 +48,31 @@ impl Reference {
             }
             return Ok(found);
         }
-        let module = GoModule {
-            folder: repository.reference_module(),
-            sources: &["go.mod", "go.sum", "etcd/main.go"],
-            programs: &[
-                ("etcd", "./etcd"),
-                ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
-                ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-            ],
-        };
-        Ok(Self::below(&module.programs(progress).await?))
+        let programs = module(repository, PROGRAMS).programs(progress).await?;
+        Ok(Self::below(&programs))
+    }
+
+    /// kube-controller-manager of the same release, from the same places. Built when it is first
+    /// needed, because most runs need no controllers.
+    ///
+    /// # Errors
+    /// If it is missing and cannot be built.
+    pub async fn controller_manager(
+        repository: &Repository,
+        progress: impl Fn(&str),
+    ) -> Result<PathBuf> {
+        let (name, _) = CONTROLLER_MANAGER[0];
+        if let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS") {
+            let program = Path::new(&folder).join(name);
+            ensure!(
+                program.is_file(),
+                "KUBEBUILDER_ASSETS has no {}",
+                program.display()
+            );
+            return Ok(program);
+        }
+        let module = module(repository, CONTROLLER_MANAGER);
+        Ok(module.programs(progress).await?.join(name))
     }
 
     fn below(folder: &Path) -> Self {
@@ -59,5 +86,13 @@ impl Reference {
                 PathBuf::from("kubectl")
             },
         }
+    }
+}
+
+fn module(repository: &Repository, programs: Programs) -> GoModule {
+    GoModule {
+        folder: repository.reference_module(),
+        sources: &["go.mod", "go.sum", "etcd/main.go"],
+        programs,
     }
 }
