@@ -1,7 +1,9 @@
 //! The servers that run scenarios.
 
 pub mod certificates;
+pub mod cluster;
 pub mod go_module;
+pub mod helm;
 pub mod kube_apiserver;
 pub mod postgres;
 pub mod process;
@@ -36,6 +38,16 @@ pub enum Kind {
     KinePostgres,
     /// `ark-apiserver standalone`.
     Standalone,
+    /// `ark-apiserver serve` behind the aggregation layer of a kube-apiserver.
+    Cluster,
+}
+
+impl Kind {
+    /// Whether ark-apiserver serves the kinds.
+    #[must_use]
+    pub fn is_under_test(self) -> bool {
+        matches!(self, Self::Standalone | Self::Cluster)
+    }
 }
 
 /// The program under test.
@@ -49,10 +61,21 @@ pub struct UnderTest {
     pub backend: Option<Backend>,
 }
 
-/// Storage of `standalone`.
+impl UnderTest {
+    /// The program.
+    ///
+    /// # Errors
+    /// If the default does not exist.
+    pub fn program(&self) -> Result<PathBuf> {
+        let configured = self.standalone_bin.clone();
+        configured.map_or_else(standalone::default_program, Ok)
+    }
+}
+
+/// Storage of ark-apiserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
-    /// A file in its data directory.
+    /// A SQLite file.
     Sqlite,
     /// A temporary PostgreSQL server.
     Postgres,
@@ -71,6 +94,8 @@ pub struct Engine {
     pub anonymous: Client,
     /// The kubectl to use.
     pub kubectl: PathBuf,
+    /// Whether requests pass the aggregation layer.
+    pub aggregated: bool,
     processes: Vec<Process>,
     // Dropped after the processes that use it.
     database: Option<Postgres>,
@@ -109,7 +134,7 @@ impl Engine {
         let folder = tempfile::Builder::new().prefix("scenarios-").tempdir()?;
         let path = folder.path();
         let postgres = kind == Kind::KinePostgres
-            || kind == Kind::Standalone && under_test.backend == Some(Backend::Postgres);
+            || kind.is_under_test() && under_test.backend == Some(Backend::Postgres);
         let database = if postgres {
             Some(Postgres::start().await?)
         } else {
@@ -117,11 +142,24 @@ impl Engine {
         };
         let (name, (processes, kubeconfig)) = match (kind, &database) {
             (Kind::Standalone, database) => {
-                let configured = under_test.standalone_bin.clone();
-                let program = configured.map_or_else(standalone::default_program, Ok)?;
+                let program = under_test.program()?;
                 let kinds = repository.test_kinds();
                 let started = standalone::start(&program, path, &kinds, database.as_ref());
                 ("standalone", started.await?)
+            }
+            (Kind::Cluster, database) => {
+                let parts = cluster::Parts {
+                    repository,
+                    reference,
+                    // The reference has no controllers either: they change and delete objects.
+                    controllers: None,
+                    helm: helm::program(repository, print_line).await?,
+                    program: under_test.program()?,
+                    database: database.as_ref(),
+                };
+                let mut cluster = cluster::Cluster::prepare(parts, path).await?;
+                cluster.start_gateway().await?;
+                ("cluster", cluster.into_parts())
             }
             (_, Some(database)) => {
                 let store = store::kine(repository, database, path, print_line).await?;
@@ -139,6 +177,7 @@ impl Engine {
         let kubectl = reference.kubectl.clone();
         let mut engine = Self::assemble(name, kubeconfig, processes, folder, kubectl).await?;
         engine.database = database;
+        engine.aggregated = kind == Kind::Cluster;
         Ok(engine)
     }
 
@@ -172,6 +211,7 @@ impl Engine {
             client,
             anonymous,
             kubectl,
+            aggregated: false,
             processes,
             database: None,
             folder,

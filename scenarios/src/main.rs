@@ -15,7 +15,7 @@ use scenarios::suite;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Error for engines on which `--backend` has no effect.
-const BACKEND: &str = "--backend has no effect, because standalone is not started";
+const BACKEND: &str = "--backend has no effect, because ark-apiserver is not started";
 
 /// Run scenario files on a real kube-apiserver and on ark-apiserver.
 #[derive(Parser)]
@@ -40,10 +40,10 @@ enum Command {
 
 #[derive(clap::Args)]
 struct RunArguments {
-    /// Engines to run on; with one, only expectations are checked.
-    #[arg(long, default_value = "both")]
-    engine: Engines,
-    /// Use the server of this kubeconfig instead of starting `standalone`.
+    /// Engines to run on, one or two; with one, only expectations are checked.
+    #[arg(long, value_delimiter = ',', default_value = "both")]
+    engine: Vec<Engines>,
+    /// Use the server of this kubeconfig instead of starting ark-apiserver.
     #[arg(long, conflicts_with = "backend")]
     url: Option<PathBuf>,
     /// Run only scenarios whose name matches this regular expression.
@@ -68,7 +68,21 @@ struct RunArguments {
 enum Engines {
     KubeApiserver,
     Standalone,
+    /// ark-apiserver behind the aggregation layer.
+    Cluster,
+    /// kube-apiserver and standalone.
     Both,
+}
+
+impl Engines {
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::KubeApiserver => &[Kind::KubeApiserver],
+            Self::Standalone => &[Kind::Standalone],
+            Self::Cluster => &[Kind::Cluster],
+            Self::Both => &[Kind::KubeApiserver, Kind::Standalone],
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -100,8 +114,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => run(&repository, &reference, arguments).await,
         Command::Up { engine, under_test } => {
-            let backend_means_something =
-                engine == Kind::Standalone || under_test.backend.is_none();
+            let backend_means_something = engine.is_under_test() || under_test.backend.is_none();
             ensure!(backend_means_something, BACKEND);
             let mut engine = Engine::start(engine, &repository, &reference, &under_test).await?;
             let kubectl = reference.kubectl.display();
@@ -127,18 +140,37 @@ async fn run(
     reference: &Reference,
     arguments: RunArguments,
 ) -> Result<ExitCode> {
-    let scenarios = suite::load(repository, &arguments.files, arguments.filter.as_ref())?;
+    let mut scenarios = suite::load(repository, &arguments.files, arguments.filter.as_ref())?;
     let under_test = &arguments.under_test;
-    let standalone = arguments.engine != Engines::KubeApiserver;
-    ensure!(standalone || under_test.backend.is_none(), BACKEND);
-    let mut engines = Vec::new();
-    if arguments.engine != Engines::Standalone {
-        engines.push(Engine::start(Kind::KubeApiserver, repository, reference, under_test).await?);
+    let kinds: Vec<Kind> = arguments
+        .engine
+        .iter()
+        .flat_map(|engine| engine.kinds())
+        .copied()
+        .collect();
+    ensure!(
+        kinds.len() <= 2,
+        "--engine: at most two engines are compared"
+    );
+    let has_effect = kinds.iter().any(|kind| kind.is_under_test());
+    ensure!(has_effect || under_test.backend.is_none(), BACKEND);
+    if kinds.contains(&Kind::Cluster) {
+        scenarios.retain(|scenario| {
+            let reason = scenario.not_in_cluster.as_deref();
+            if let Some(reason) = reason {
+                print_line(&format!("skip   {}: {reason}", scenario.name));
+            }
+            reason.is_none()
+        });
     }
-    if let Some(kubeconfig) = &arguments.url {
-        engines.push(Engine::connect(kubeconfig, reference.kubectl.clone()).await?);
-    } else if standalone {
-        engines.push(Engine::start(Kind::Standalone, repository, reference, under_test).await?);
+    let mut engines = Vec::new();
+    for kind in kinds {
+        engines.push(match &arguments.url {
+            Some(kubeconfig) if kind.is_under_test() => {
+                Engine::connect(kubeconfig, reference.kubectl.clone()).await?
+            }
+            _ => Engine::start(kind, repository, reference, under_test).await?,
+        });
     }
     let verdicts = suite::run_all(&engines, &scenarios, arguments.jobs, arguments.print).await;
     for mut engine in engines {

@@ -16,6 +16,9 @@ pub struct Scenario {
     pub name: String,
     /// The subject of the scenario, in a sentence.
     pub description: String,
+    /// Why the scenario does not run on the engine `cluster`, if it does not.
+    #[serde(default)]
+    pub not_in_cluster: Option<String>,
     /// Files in the working directory of kubectl steps. An object is written as JSON.
     #[serde(default)]
     pub files: BTreeMap<String, Value>,

@@ -1,10 +1,9 @@
 //! Helm, built from its Go module.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
-use scenarios::engine::go_module::GoModule;
+use scenarios::engine::helm;
 use scenarios::report::print_line;
 use scenarios::repository::Repository;
 use tempfile::TempDir;
@@ -23,30 +22,15 @@ pub(crate) struct Helm {
     folder: TempDir,
 }
 
-/// Whether `go` can be started.
-pub(crate) async fn go_is_installed() -> bool {
-    let mut go = Command::new("go");
-    go.arg("version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    go.status().await.is_ok_and(|status| status.success())
-}
-
 impl Helm {
     /// Finds Helm in the cache, or builds it, which takes minutes.
     ///
     /// # Errors
     /// If it cannot be built.
     pub(crate) async fn find(repository: &Repository) -> Result<Self> {
-        let root = repository.root().to_owned();
-        let module = GoModule {
-            folder: root.join("acceptance/chart/helm"),
-            sources: &["go.mod", "go.sum"],
-            programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
-        };
         Ok(Self {
-            program: module.programs(print_line).await?.join("helm"),
-            root,
+            program: helm::program(repository, print_line).await?,
+            root: repository.root().to_owned(),
             folder: tempfile::Builder::new().prefix("ark-chart-").tempdir()?,
         })
     }

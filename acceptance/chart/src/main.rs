@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use scenarios::engine::helm::go_is_installed;
 use scenarios::engine::reference::Reference;
 use scenarios::report::print_line;
 use scenarios::repository::Repository;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn check() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    if !helm::go_is_installed().await {
+    if !go_is_installed().await {
         print_line("skipped: the Helm chart, because Go is not installed, which builds Helm");
         return Ok(ExitCode::SUCCESS);
     }

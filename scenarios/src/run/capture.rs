@@ -31,6 +31,31 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
+impl Head {
+    /// Removes what the aggregation layer adds to a response of any aggregated server:
+    /// kube-apiserver's own `Cache-Control` besides that of the server, and the `Vary` of a response
+    /// that its Go transport requested and decompressed with gzip. A response without a second
+    /// `Cache-Control` is kube-apiserver's own.
+    pub fn without_aggregator(&mut self) {
+        let is = |header: &(String, String), name: &str, value: &str| {
+            header.0 == name && header.1 == value
+        };
+        let headers = self.headers.iter().enumerate();
+        let mut duplicates = headers
+            .filter(|(_, header)| is(header, "cache-control", "no-cache, private"))
+            .skip(1);
+        let Some((second, _)) = duplicates.next() else {
+            return;
+        };
+        self.headers.remove(second);
+        let encoded = |(name, _): &(String, String)| name == "content-encoding";
+        if !self.headers.iter().any(encoded) {
+            self.headers
+                .retain(|header| !is(header, "vary", "Accept-Encoding"));
+        }
+    }
+}
+
 /// Condition that ends a wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
@@ -97,4 +122,40 @@ pub async fn wait(mut watched: Watched, until: Until, limit: Duration) -> Result
         capture.cut(count);
     }
     Ok(capture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Head;
+
+    #[test]
+    fn headers_of_the_aggregator_are_removed() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let cache = header("cache-control", "no-cache, private");
+        let vary = [header("vary", "Accept-Encoding"), header("vary", "Accept")];
+        let encoding = header("content-encoding", "gzip");
+        let twice = vec![cache.clone(), cache.clone()];
+        for (received, expected) in [
+            (
+                [twice.clone(), vary.to_vec()].concat(),
+                vec![cache.clone(), vary[1].clone()],
+            ),
+            (
+                [twice, vec![encoding.clone()], vary.to_vec()].concat(),
+                [vec![cache.clone(), encoding], vary.to_vec()].concat(),
+            ),
+            // A response of kube-apiserver itself.
+            (
+                [vec![cache.clone()], vary.to_vec()].concat(),
+                [vec![cache], vary.to_vec()].concat(),
+            ),
+        ] {
+            let mut head = Head {
+                status: 200,
+                headers: received,
+            };
+            head.without_aggregator();
+            assert_eq!(head.headers, expected);
+        }
+    }
 }

@@ -19,6 +19,7 @@ pub struct Prepared {
     path: String,
     headers: Vec<(String, String)>,
     body: Bytes,
+    aggregated: bool,
 }
 
 /// Fills in variables and defaults: JSON as content type of a body, and the administrator's
@@ -72,6 +73,7 @@ pub fn prepare(
         path,
         headers,
         body: body.into(),
+        aggregated: engine.aggregated,
     })
 }
 
@@ -89,6 +91,7 @@ pub async fn send(
         path,
         headers,
         body,
+        aggregated,
     } = request;
     let response = client.send(&method, &path, &headers, body).await?;
     let headers = response.headers().iter().map(|(name, value)| {
@@ -97,10 +100,13 @@ pub async fn send(
             String::from_utf8_lossy(value.as_bytes()).into_owned(),
         )
     });
-    let head = Head {
+    let mut head = Head {
         status: response.status().as_u16(),
         headers: headers.collect(),
     };
+    if aggregated {
+        head.without_aggregator();
+    }
     sink.send_modify(|capture| capture.head = Some(head));
     Ok(response)
 }
