@@ -27,6 +27,7 @@ impl Inner {
             }
             Freshness::Latest => {
                 self.now()?;
+                self.expect_connected()?;
                 let current = self
                     .backend
                     .current_revision()
@@ -51,6 +52,16 @@ impl Inner {
             requested: revision.get(),
             oldest: self.now()?.frontier().up_to_revision(),
         })
+    }
+
+    /// Rejects a request that needs the backend while readiness fails for a broken change stream: it
+    /// would wait for a backend that does not respond. The stream reconnects on its own.
+    pub(super) fn expect_connected(&self) -> Result<(), StoreError> {
+        let phase = self.phase.borrow();
+        if !matches!(*phase, Phase::Stale { .. }) {
+            return Ok(());
+        }
+        phase.ready().map_err(StoreError::unavailable)
     }
 
     /// The caches in their current state.
@@ -97,6 +108,7 @@ impl Inner {
         if generation.frontier().up_to_revision() >= requested {
             return Ok(generation);
         }
+        self.expect_connected()?;
         let current = self
             .backend
             .current_revision()
@@ -123,6 +135,7 @@ impl Inner {
         if reached || revision.is_too_large_for_a_store() {
             return Ok(());
         }
+        self.expect_connected()?;
         let current = self.backend.current_revision().await;
         let current = current.map_err(StoreError::read)?;
         if requested > current {
