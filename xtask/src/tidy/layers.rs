@@ -58,6 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ark-bench", &["kube-http", "postgres-testkit", "scenarios"]),
     ("ark-hostile", &["kube-http", "scenarios"]),
     ("ark-chart", &["kube-http", "scenarios"]),
+    ("ark-cluster", &["kube-http", "scenarios"]),
     ("fuzz", &["api-types", "crd-schema", "gateway", "kube-json"]),
     ("xtask", &[]),
 ];
