@@ -144,10 +144,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Initializing`] before the first load;
+    /// [`StoreError::Unavailable`] at once while the change stream is broken;
     /// [`StoreError::OutcomeUnknown`] if it could not be learnt whether the change was stored;
     /// every other error means that nothing was stored.
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
         self.inner.now()?;
+        self.inner.expect_connected()?;
         let compute = self.compute.of(&op.origin.user);
         let found = self.inner.cached_bytes(&op);
         let verdict = self

@@ -50,6 +50,7 @@ impl<'a> Kubectl<'a> {
                 r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)",
                 "<time>",
             ),
+            (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+\d{4}", "<time>"),
             (r"(?i)(resource ?version:? *)\S+", "$1<version>"),
             (r#"("resourceVersion": ?)"\d+""#, "$1<version>"),
             (r"\b(\d+m)?\d+s\b", "<age>"),

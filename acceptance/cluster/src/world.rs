@@ -16,10 +16,13 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::call::Call;
-use crate::crds;
+use crate::crds::{self, OURS};
+use crate::poll::until;
 
 /// Attempts to start a cluster whose ports another process takes first.
 const MAX_PORT_ATTEMPTS: usize = 3;
+
+const OPENAPI_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The shared cluster.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub(crate) struct World {
     pub(crate) reference: Reference,
     /// Time from the start of the gateway until all its APIServices were available.
     pub(crate) available_after: Duration,
-    /// Length of kube-apiserver's log at that moment.
+    /// Length of kube-apiserver's log when it had collected OpenAPI documents of the gateway.
     pub(crate) logged_before: usize,
     // Dropped after the processes that use them.
     database: Option<Postgres>,
@@ -75,8 +78,10 @@ impl World {
         crds::define(&admin, &repository).await?;
         let began = Instant::now();
         cluster.start_gateway().await?;
+        let available_after = began.elapsed();
+        wait_for_openapi(&admin).await?;
         Ok(Self {
-            available_after: began.elapsed(),
+            available_after,
             logged_before: cluster.control_plane.server_log()?.len(),
             admin,
             cluster,
@@ -134,4 +139,20 @@ impl World {
             print_line(&format!("{error:#}"));
         }
     }
+}
+
+/// Waits until kube-apiserver has OpenAPI documents of our group. Before, it logs attempts to collect
+/// them from an APIService that has just become available.
+async fn wait_for_openapi(admin: &Client) -> Result<()> {
+    let wanted = format!("apis/{OURS}/v1");
+    until(OPENAPI_TIMEOUT, async || {
+        let index = Call::new("GET", "/openapi/v3").json(admin).await?;
+        Ok(if index["paths"][&wanted].is_object() {
+            Ok(())
+        } else {
+            Err(format!("/openapi/v3 lacks {wanted}"))
+        })
+    })
+    .await?;
+    Ok(())
 }

@@ -29,6 +29,7 @@ impl Inner {
             }
             Freshness::Latest => {
                 self.now()?;
+                self.expect_connected()?;
                 let current = self
                     .backend
                     .current_revision()
@@ -53,6 +54,16 @@ impl Inner {
             requested: revision,
             oldest: frontier(&*self.now()?),
         })
+    }
+
+    /// Rejects a request that needs the backend while readiness fails for a broken change stream: it
+    /// would wait for a backend that does not respond. The stream reconnects on its own.
+    pub(super) fn expect_connected(&self) -> Result<(), StoreError> {
+        let phase = self.phase.borrow();
+        if !matches!(*phase, Phase::Stale { .. }) {
+            return Ok(());
+        }
+        phase.ready().map_err(StoreError::unavailable)
     }
 
     /// The caches in their current state.
@@ -99,6 +110,7 @@ impl Inner {
         if frontier(&generation) >= requested {
             return Ok(generation);
         }
+        self.expect_connected()?;
         let current = self
             .backend
             .current_revision()
@@ -124,6 +136,7 @@ impl Inner {
         if reached || requested.is_too_large_for_a_store() {
             return Ok(());
         }
+        self.expect_connected()?;
         let current = self.backend.current_revision().await;
         let current = current.map_err(StoreError::read)?;
         if requested > current {

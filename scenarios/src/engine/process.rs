@@ -20,6 +20,8 @@ pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
+    /// Length of the log when the process was started.
+    logged_before: usize,
 }
 
 impl Process {
@@ -35,6 +37,7 @@ impl Process {
             .append(true)
             .open(log)
             .with_context(|| log.display().to_string())?;
+        let logged_before = usize::try_from(file.metadata()?.len())?;
         let child = command
             .stdin(Stdio::null())
             .stderr(file)
@@ -42,8 +45,12 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let log = log.to_owned();
-        Ok(Self { name, child, log })
+        Ok(Self {
+            name,
+            child,
+            log: log.to_owned(),
+            logged_before,
+        })
     }
 
     /// Path of its standard error.
@@ -62,7 +69,8 @@ impl Process {
     pub fn failure(&mut self) -> Option<Error> {
         let message = format!("{}\n{}", self.ended()?, tail(&self.log));
         let log = std::fs::read(&self.log).unwrap_or_default();
-        if is_port_taken(&log) {
+        let own = log.get(self.logged_before..).unwrap_or_default();
+        if is_port_taken(own) {
             return Some(PortTaken(message).into());
         }
         Some(Error::msg(message))

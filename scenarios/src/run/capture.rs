@@ -34,21 +34,25 @@ pub struct Head {
 impl Head {
     /// Removes what the aggregation layer adds to a response of any aggregated server:
     /// kube-apiserver's own `Cache-Control` besides that of the server, and the `Vary` of a response
-    /// that its Go transport requested and decompressed with gzip.
+    /// that its Go transport requested and decompressed with gzip. A response without a second
+    /// `Cache-Control` is kube-apiserver's own.
     pub fn without_aggregator(&mut self) {
-        let is_encoded = self
-            .headers
-            .iter()
-            .any(|(name, _)| name == "content-encoding");
-        let mut has_cache_control = false;
-        self.headers
-            .retain(|(name, value)| match (name.as_str(), value.as_str()) {
-                ("cache-control", "no-cache, private") => {
-                    !std::mem::replace(&mut has_cache_control, true)
-                }
-                ("vary", "Accept-Encoding") => is_encoded,
-                _ => true,
-            });
+        let is = |header: &(String, String), name: &str, value: &str| {
+            header.0 == name && header.1 == value
+        };
+        let headers = self.headers.iter().enumerate();
+        let mut duplicates = headers
+            .filter(|(_, header)| is(header, "cache-control", "no-cache, private"))
+            .skip(1);
+        let Some((second, _)) = duplicates.next() else {
+            return;
+        };
+        self.headers.remove(second);
+        let encoded = |(name, _): &(String, String)| name == "content-encoding";
+        if !self.headers.iter().any(encoded) {
+            self.headers
+                .retain(|header| !is(header, "vary", "Accept-Encoding"));
+        }
     }
 }
 
@@ -130,14 +134,28 @@ mod tests {
         let cache = header("cache-control", "no-cache, private");
         let vary = [header("vary", "Accept-Encoding"), header("vary", "Accept")];
         let encoding = header("content-encoding", "gzip");
-        let mut head = Head {
-            status: 200,
-            headers: [vec![cache.clone(), cache.clone()], vary.to_vec()].concat(),
-        };
-        head.without_aggregator();
-        assert_eq!(head.headers, [cache, vary[1].clone()]);
-        head.headers = [vec![encoding.clone()], vary.to_vec()].concat();
-        head.without_aggregator();
-        assert_eq!(head.headers, [vec![encoding], vary.to_vec()].concat());
+        let twice = vec![cache.clone(), cache.clone()];
+        for (received, expected) in [
+            (
+                [twice.clone(), vary.to_vec()].concat(),
+                vec![cache.clone(), vary[1].clone()],
+            ),
+            (
+                [twice, vec![encoding.clone()], vary.to_vec()].concat(),
+                [vec![cache.clone(), encoding], vary.to_vec()].concat(),
+            ),
+            // A response of kube-apiserver itself.
+            (
+                [vec![cache.clone()], vary.to_vec()].concat(),
+                [vec![cache], vary.to_vec()].concat(),
+            ),
+        ] {
+            let mut head = Head {
+                status: 200,
+                headers: received,
+            };
+            head.without_aggregator();
+            assert_eq!(head.headers, expected);
+        }
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn without_kube_apiserver(world: &mut World) -> Result<String> 
     let status = Call::new("GET", &object).send(&clients.known).await?.status;
     ensure!(status == 200, "a user with rights: {status}");
 
-    world.cluster.control_plane.stop_server().await;
+    world.cluster.control_plane.kill_server().await?;
     let outage = alone(&clients, &object).await;
     world.cluster.control_plane.start_server().await?;
     let figures = outage?;
@@ -108,6 +108,13 @@ async fn token(world: &World) -> Result<String> {
 }
 
 async fn alone(clients: &Clients, object: &str) -> Result<String> {
+    let response = Call::new("GET", object).send(&clients.known).await?;
+    ensure!(
+        response.status == 200,
+        "a cached decision: {} {}",
+        response.status,
+        response.message()
+    );
     let mut slowest = Duration::ZERO;
     for (who, client) in [
         ("a user", &clients.later),

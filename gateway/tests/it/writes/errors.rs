@@ -159,6 +159,21 @@ async fn unreachable_backend_is_503() {
     // Only reads that accept stale data are served.
     let cached = test_server.ask("GET things/x?resourceVersion=0", "").await;
     assert_eq!(cached.expect(200), before);
+    // Readiness fails by now, and requests do not wait for the backend.
+    let began = std::time::Instant::now();
+    for (line, response) in ask_all(&test_server, "").await {
+        assert_eq!(response.code, 503, "{line}: {}", response.text());
+    }
+    assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+    test_server.fake.start();
+    let mut read = test_server.ask("GET things/x", "").await;
+    while read.code != 200 {
+        assert!(began.elapsed().as_secs() < 20, "{}", read.text());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        read = test_server.ask("GET things/x", "").await;
+    }
+    // A write waits for a backend that restarts.
+    test_server.fake.kill();
     let patch = test_server.start("MERGE things/x", r#"{"spec":{"size":5}}"#);
     test_server.fake.start();
     assert_eq!(patch.response().await.expect(200)["spec"]["size"], 5);

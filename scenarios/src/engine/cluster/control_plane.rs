@@ -114,12 +114,15 @@ impl ControlPlane {
         }
     }
 
-    /// Stops kube-apiserver; etcd keeps running.
-    pub async fn stop_server(&mut self) {
-        self.server.stop().await;
+    /// Kills kube-apiserver; etcd keeps running.
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub async fn kill_server(&mut self) -> Result<()> {
+        self.server.kill().await
     }
 
-    /// Starts kube-apiserver again after [`Self::stop_server`], at the same port.
+    /// Starts kube-apiserver again after [`Self::kill_server`], at the same port.
     ///
     /// # Errors
     /// If it does not become ready in time.

@@ -155,29 +155,18 @@ impl Release {
         Ok(())
     }
 
-    /// Waits until kube-apiserver considers every APIService available.
+    /// Waits until kube-apiserver considers every APIService available and proxies requests, which it
+    /// begins a moment later.
     ///
     /// # Errors
     /// With the condition of one that is not, when the time is over.
     pub async fn wait_available(&self, client: &Client) -> Result<()> {
         let deadline = Instant::now() + AVAILABLE_TIMEOUT;
         for name in &self.api_services {
-            loop {
-                let (_, object) = client
-                    .json("GET", &format!("{API_SERVICES}/{name}"), None)
-                    .await?;
-                let conditions = object["status"]["conditions"].as_array();
-                let available = conditions
-                    .into_iter()
-                    .flatten()
-                    .find(|it| it["type"] == "Available");
-                if available.is_some_and(|it| it["status"] == "True") {
-                    break;
-                }
+            while let Some(state) = unavailable(client, name).await? {
                 ensure!(
                     Instant::now() < deadline,
-                    "APIService {name} is not available after {AVAILABLE_TIMEOUT:?}: {}",
-                    available.unwrap_or(&Value::Null)
+                    "APIService {name} is not available after {AVAILABLE_TIMEOUT:?}: {state}"
                 );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -234,6 +223,25 @@ impl Chart<'_> {
         let objects = serde_saphyr::from_multiple::<Value>(&text)?;
         Ok(objects.into_iter().filter(|it| !it.is_null()).collect())
     }
+}
+
+/// The state of an APIService that does not serve yet.
+async fn unavailable(client: &Client, name: &str) -> Result<Option<String>> {
+    let path = format!("{API_SERVICES}/{name}");
+    let (_, object) = client.json("GET", &path, None).await?;
+    let conditions = object["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    let available = conditions.find(|it| it["type"] == "Available");
+    match available {
+        Some(condition) if condition["status"] == "True" => {}
+        Some(condition) => return Ok(Some(condition.to_string())),
+        None => return Ok(Some("no condition".to_owned())),
+    }
+    let (version, group) = name.split_once('.').context("name of an APIService")?;
+    let path = format!("/apis/{group}/{version}");
+    let response = client.send("GET", &path, &[], Bytes::new()).await?;
+    let status = response.status();
+    Ok((!status.is_success()).then(|| format!("{path}: {status}")))
 }
 
 /// Creates an object and returns it.
