@@ -4,8 +4,9 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field, info_span};
 
 const REQUESTS: u32 = 300_000;

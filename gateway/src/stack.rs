@@ -205,12 +205,7 @@ impl<I: Inner> Stack<I> {
         }
         // Boxed, because the future of a request is moved several times before it is polled.
         let handler = Box::pin(self.inner.handle(permit, info, context, request));
-        let response = match deadline {
-            Some(deadline) => timeout_at(deadline, handler)
-                .await
-                .map_err(|_| Rejection::DeadlineExceeded)?,
-            None => handler.await,
-        };
+        let response = within(deadline, handler).await?;
         // The timeout cannot interrupt a handler that never awaits, so check the clock.
         let overdue = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if overdue && read_only && !probe {
@@ -270,6 +265,19 @@ impl<I: Inner> Stack<I> {
                 response.map(|body| Body::new(GuardedBody::new(body, end, guard, reader, paid)))
             }
         }
+    }
+}
+
+/// The response of a handler, if it arrives before the deadline.
+async fn within(
+    deadline: Option<Instant>,
+    handler: impl Future<Output = Response<Body>>,
+) -> Result<Response<Body>, Rejection> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, handler)
+            .await
+            .map_err(|_| Rejection::DeadlineExceeded),
+        None => Ok(handler.await),
     }
 }
 

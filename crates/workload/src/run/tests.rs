@@ -76,7 +76,7 @@ impl Store {
             return Err(CallError::Conflict(format!("{current:?}")));
         }
         stored.writes += 1;
-        let defect = if stored.writes % 7 == 0 {
+        let defect = if stored.writes.is_multiple_of(7) {
             self.defect
         } else {
             Defect::None

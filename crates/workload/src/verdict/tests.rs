@@ -120,9 +120,9 @@ fn at_both(history: &mut History, place: usize, change: impl Fn(&mut Event)) {
     change(&mut events(history, 1)[place - 2].event);
 }
 
-fn store(history: &mut History, key: &str, object: Option<Object>) {
+fn store(history: &mut History, key: &str, object: Option<&Object>) {
     for listing in &mut history.stored {
-        match object.clone() {
+        match object.cloned() {
             Some(object) => listing.objects.insert(key.into(), object),
             None => listing.objects.remove(&Key::from(key)),
         };
@@ -160,10 +160,10 @@ fn lost_writes_are_found() {
         |it| store(it, "a", None),
     );
     check(NothingLost, "update of a (write 2)", |it| {
-        store(it, "a", Some(object(11, 1)))
+        store(it, "a", Some(&object(11, 1)))
     });
     check(NothingLost, "deletion of b (write 3)", |it| {
-        store(it, "b", Some(object(13, 3)))
+        store(it, "b", Some(&object(13, 3)))
     });
     check(
         NothingLost,
@@ -186,7 +186,7 @@ fn lost_writes_are_found() {
     check(
         NothingLost,
         "stray changed without a write: from nothing",
-        |it| store(it, "stray", Some(object(12, 7))),
+        |it| store(it, "stray", Some(&object(12, 7))),
     );
     check(NothingLost, "no write was acknowledged", |it| {
         *it = History::default()
@@ -304,7 +304,7 @@ fn incomplete_and_unordered_watches_are_found() {
     check(
         WatchesComplete,
         "watcher 0 has write 4 at 15 for a, the final list write 2 at 12",
-        |it| store(it, "a", Some(object(12, 2))),
+        |it| store(it, "a", Some(&object(12, 2))),
     );
     check(WatchesComplete, "list 1 has nothing for quiet", |it| {
         it.stored[1].objects.remove(&Key::from("quiet"));
@@ -314,7 +314,7 @@ fn incomplete_and_unordered_watches_are_found() {
             digest: 1,
             ..object(15, 4)
         };
-        store(it, "a", Some(other));
+        store(it, "a", Some(&other));
     });
 }
 
@@ -372,7 +372,8 @@ fn new_epoch_may_lose_writes_of_earlier_ones() {
 
 #[test]
 fn faults_within_an_epoch_are_found_after_a_loss() {
-    let faults: [(&str, fn(&mut History)); 4] = [
+    type Fault = fn(&mut History);
+    let faults: [(&str, Fault); 4] = [
         (
             "went on to 1001: update of a (write 5) in another epoch",
             |it| {
@@ -382,7 +383,7 @@ fn faults_within_an_epoch_are_found_after_a_loss() {
             },
         ),
         ("lost write: update of a (write 5) at 1001", |it| {
-            store(it, "a", Some(object(12, 2)));
+            store(it, "a", Some(&object(12, 2)));
         }),
         ("left out", |it| it.watches[1].segments[1].arrivals.clear()),
         ("left out creation of b (write 3) at 13", |it| {

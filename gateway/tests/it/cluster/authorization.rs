@@ -1,8 +1,9 @@
 //! SubjectAccessReviews: when they are asked, what they ask, and what happens without an answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::kube_apiserver::status;
 use super::server::{Client, THINGS, TestServer, until};
@@ -119,7 +120,7 @@ async fn identical_questions_in_flight_are_asked_once() {
     let admin = tokio::sync::Mutex::new(&mut admin);
     until("all of them wait", || async {
         let name = format!("ark_{blocked}{{status=\"blocked\"}}");
-        metric(&mut *admin.lock().await, &name).await == "20"
+        metric(*admin.lock().await, &name).await == "20"
     })
     .await;
     server.cluster.change(|state| state.hold = false);

@@ -160,7 +160,7 @@ async fn unreachable_backend_is_503() {
     let cached = test_server.ask("GET things/x?resourceVersion=0", "").await;
     assert_eq!(cached.expect(200), before);
     // Readiness fails by now, and requests do not wait for the backend.
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     for (line, response) in ask_all(&test_server, "").await {
         assert_eq!(response.code, 503, "{line}: {}", response.text());
     }
