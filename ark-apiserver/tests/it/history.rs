@@ -79,10 +79,10 @@ fn stop(program: Program) {
 }
 
 const EXPECTED: [&str; 4] = [
-    "created admin helm create",
-    "updated admin kubectl-label patch",
-    "updated admin ark-controller patch/status",
-    "deleted admin curl delete",
+    "created ark-admin helm create",
+    "updated ark-admin kubectl-label patch",
+    "updated ark-admin ark-controller patch/status",
+    "deleted ark-admin curl delete",
 ];
 
 #[tokio::test]
