@@ -56,8 +56,8 @@ impl Backend {
     /// Asks who the driver is.
     ///
     /// # Errors
-    /// [`Reason::Refused`] with a sentence for an operator if it does not fit this program,
-    /// [`Reason::NotReady`] while an import is unfinished.
+    /// [`super::Reason::Refused`] with a sentence for an operator if it does not fit this program,
+    /// [`super::Reason::NotReady`] while an import is unfinished.
     pub async fn describe(&self) -> Result<Description, Error> {
         self.calls.describe().await
     }
@@ -73,8 +73,8 @@ impl Backend {
     /// the verdict may show, 0 if that is not known: calls are cut to it.
     ///
     /// # Errors
-    /// [`Reason::NotReady`] before [`Backend::admit`]; with [`Outcome::Unknown`] if that could not be
-    /// found out in time.
+    /// [`super::Reason::NotReady`] before [`Backend::admit`]; with [`super::Outcome::Unknown`] if the
+    /// outcome could not be determined in time.
     pub async fn write(&self, op: WriteOp, found: usize) -> Result<Verdict<Record>, Error> {
         self.queue.write(op, found).await
     }
@@ -82,7 +82,7 @@ impl Backend {
     /// The newest revision: not below any that anybody was told before this was asked.
     ///
     /// # Errors
-    /// [`Reason::NotReady`] before [`Backend::admit`], or if the backend does not answer.
+    /// [`super::Reason::NotReady`] before [`Backend::admit`], or if the backend does not answer.
     pub async fn current_revision(&self) -> Result<Revision, Error> {
         self.asker.ask().await
     }
@@ -90,7 +90,7 @@ impl Backend {
     /// Reads all records of a resource at a revision; now if there is none.
     ///
     /// # Errors
-    /// [`Reason::Compacted`], or if the backend does not answer.
+    /// [`super::Reason::Compacted`], or if the backend does not answer.
     pub(crate) async fn list(
         &self,
         resource: &ResourceId,
@@ -113,7 +113,8 @@ impl Backend {
     /// Follows all changes after a revision.
     ///
     /// # Errors
-    /// [`Reason::Compacted`], [`Reason::FutureRevision`], or if the backend does not answer.
+    /// [`super::Reason::Compacted`], [`super::Reason::FutureRevision`], or if the backend does not
+    /// respond.
     pub async fn watch(&self, after: Revision) -> Result<ChangeStream, Error> {
         let interval = i64::try_from(PROGRESS_INTERVAL.as_millis()).unwrap_or(i64::MAX);
         let request = v1::WatchRequest {
