@@ -15,6 +15,8 @@ use super::*;
 use crate::auth::{Bundle, Certificates, Trust};
 use crate::authz::{self, Attributes, Authorizer, Decision, Verdict};
 use crate::request::user::MASTERS_GROUP;
+use crate::serving::limits::Settings;
+use crate::serving::unsent::UnsentLimits;
 
 /// Responds by path.
 #[derive(Debug, Default)]
@@ -39,6 +41,11 @@ impl Inner for Stub {
             }
             "never" => std::future::pending().await,
             "warn" => context.warnings.add("careful"),
+            "invalid" => {
+                let mut response = Response::new(Body::from("x".repeat(1_000)));
+                *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+                return response;
+            }
             _ if info.verb.as_str() == "watch" => {
                 let frames = futures_util::stream::once(async { Ok::<_, axum::Error>("event\n") });
                 let open = futures_util::StreamExt::chain(frames, futures_util::stream::pending());
@@ -280,6 +287,35 @@ async fn rejection_is_charged_until_read() {
         assert!(limits.unsent_bytes() > 0, "{line}");
         assert!(!text(response).await.is_empty());
         assert_eq!(limits.unsent_bytes(), 0, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn rejections_without_room_are_short() {
+    let unsent = UnsentLimits {
+        connection: 4_000,
+        ..UnsentLimits::default()
+    };
+    let limits = Limits::with(Settings {
+        unsent,
+        ..Settings::default()
+    });
+    let fixture = fixture(limits.clone());
+    let long = format!("GET {FOO}/{}", "n".repeat(1_000));
+    let invalid = format!("PUT {FOO}/invalid");
+    for (peer, line) in [(&fixture.bob, &long), (&fixture.admin, &invalid)] {
+        let outlet = limits.connect();
+        let mut unread = Vec::new();
+        let mut shed = 0;
+        for _ in 0..20 {
+            let mut request = request(line);
+            request.extensions_mut().insert(outlet.clone());
+            let response = fixture.stack.respond(peer, request).await;
+            shed += usize::from(response.status() == StatusCode::TOO_MANY_REQUESTS);
+            unread.push(response);
+        }
+        assert!(shed >= 14, "{shed} of {line:.30}");
+        assert!(limits.unsent_bytes() < 8_000, "{}", limits.unsent_bytes());
     }
 }
 
