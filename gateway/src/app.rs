@@ -47,7 +47,7 @@ pub struct App {
 pub struct Io {
     /// Where connections come from.
     pub listener: TcpListener,
-    /// Tells that manifests have changed.
+    /// Signals that manifests have changed.
     pub hangup: tokio::signal::unix::Signal,
     /// What the process has for its connections.
     pub process: Process,
@@ -101,7 +101,7 @@ pub enum Error {
     )]
     LookUp(#[source] kube::Error),
     /// A part that must run for as long as the server has ended.
-    #[error("{0} ended unexpectedly: this is a bug, the log above tells more")]
+    #[error("{0} ended unexpectedly: this is a bug, see the log above")]
     Ended(&'static str),
 }
 

@@ -4,12 +4,12 @@
 //! one for the change stream, one for bulk lists. Every call has a deadline. Writes and questions
 //! for the current revision that arrive together travel together.
 //!
-//! A driver is described on each connection before anything else is asked on it, and refused if it
-//! does not fit. What clients ask reaches it only once the objects of its store are loaded
+//! A driver is described on each connection before anything else is asked on it, and rejected if it
+//! is incompatible. Requests of clients reach it only once the objects of its store are loaded
 //! ([`Backend::admit`]).
 //!
-//! What was once seen is never unseen: an answer of a lower epoch, or of a lower revision than was
-//! known when the question was asked, is refused ([`Reason::WentBack`]).
+//! A response of a lower epoch, or of a lower revision than was known when the call began, is
+//! rejected ([`Reason::WentBack`]).
 
 mod key;
 mod record;

@@ -131,7 +131,7 @@ fn faults() -> Vec<Check> {
         },
         Check {
             name: "server-gone",
-            what: "without kube-apiserver nobody gets in who needs its decision; with it back, all works",
+            what: "without kube-apiserver, requests that need its decision are rejected; with it back, all works",
             run: |world| Box::pin(fail_closed::without_kube_apiserver(world)),
         },
     ]

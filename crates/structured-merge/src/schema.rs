@@ -75,11 +75,11 @@ pub enum Scalar {
 pub struct ListType {
     /// Type of the items.
     pub items: TypeId,
-    /// How items are told apart.
+    /// How items are identified.
     pub relation: Relation,
 }
 
-/// How the items of a list are told apart.
+/// How the items of a list are identified.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Relation {
     /// They are not: the list is replaced as a whole.
@@ -298,7 +298,7 @@ impl ListType {
         }
     }
 
-    /// A list of maps that are told apart by these members; without any it is a set.
+    /// A list of maps that are identified by these members; without any it is a set.
     #[must_use]
     pub fn keyed<'a>(items: TypeId, keys: impl IntoIterator<Item = &'a str>) -> Self {
         let keys: Vec<Arc<str>> = keys.into_iter().map(Arc::from).collect();

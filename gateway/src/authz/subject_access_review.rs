@@ -136,7 +136,7 @@ fn resource_attributes<'a>(info: &'a RequestInfo, query: Option<&str>) -> Resour
 }
 
 /// A selector that cannot be parsed is left out, as in kube-apiserver: a request without it is
-/// broader, so that whoever may send that may send this.
+/// broader, so a user who may send that may send this.
 fn field_requirements(text: &str) -> Option<Selector> {
     let selector = FieldSelector::parse(text).ok()?;
     let requirements = selector.requirements().iter();

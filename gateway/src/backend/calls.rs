@@ -175,7 +175,7 @@ impl Calls {
                 answer.driver, answer.driver_version
             )));
         }
-        // Only now: a driver that does not fit tells nothing that is worth remembering.
+        // Only now: the state of an incompatible driver is not recorded.
         let header = self.note(answer.header.clone(), floor)?;
         let time_travel = answer
             .capabilities()
@@ -195,7 +195,7 @@ impl Calls {
         Ok(header)
     }
 
-    /// Takes note of a header that may lawfully lag behind what others were told.
+    /// Records a header that may lag behind revisions that others have observed.
     pub(super) fn note_lagging(&self, header: Option<v1::Header>) -> Result<Header, Error> {
         self.note(header, Highest::default())
     }
@@ -300,8 +300,8 @@ mod tests {
     #[test]
     fn the_other_sides_timer_does_not_go_off_before_ours() {
         let request = timed((), READ_TIMEOUT);
-        let told = request.metadata().get("grpc-timeout").expect("a deadline");
+        let timeout = request.metadata().get("grpc-timeout").expect("a deadline");
         let due = (READ_TIMEOUT + LEEWAY).as_micros();
-        assert_eq!(told, format!("{due}u").as_str());
+        assert_eq!(timeout, format!("{due}u").as_str());
     }
 }

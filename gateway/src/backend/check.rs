@@ -22,7 +22,7 @@ pub(super) fn revision(number: i64) -> Result<Revision, Error> {
         .ok()
         .filter(|_| number <= MAX_REVISION)
         .and_then(Revision::new)
-        .ok_or_else(|| broken(format!("the storage driver told of revision {number}")))
+        .ok_or_else(|| broken(format!("the storage driver reported revision {number}")))
 }
 
 /// The state of the store.
@@ -36,7 +36,7 @@ pub(super) fn header(header: Option<v1::Header>) -> Result<Header, Error> {
     let compact_revision = self::revision(header.compact_revision)?;
     if !(epoch <= compact_revision && compact_revision <= revision) {
         return Err(broken(format!(
-            "the storage driver told of epoch {epoch}, compact revision {compact_revision} and \
+            "the storage driver reported epoch {epoch}, compact revision {compact_revision} and \
              revision {revision}, which are not in that order"
         )));
     }
@@ -52,7 +52,7 @@ pub(super) fn header(header: Option<v1::Header>) -> Result<Header, Error> {
 pub(super) fn record(record: v1::Record, likely: Option<&ResourceId>) -> Result<Record, Error> {
     let key = record
         .key
-        .ok_or_else(|| broken("the storage driver told of a record without a key"))?;
+        .ok_or_else(|| broken("the storage driver reported a record without a key"))?;
     let likely = likely.filter(|it| it.group() == key.group && it.resource() == key.resource);
     Ok(Record {
         key: object_key(&key)?,
@@ -72,7 +72,7 @@ fn object_key(key: &v1::Key) -> Result<ObjectKey, Error> {
     let parts = [&key.group, &key.resource, &key.namespace, &key.name];
     let ambiguous = parts.iter().any(|part| part.contains(['/', '\0']));
     if ambiguous || key.resource.is_empty() || key.name.is_empty() {
-        return Err(broken("the storage driver told of a record under no key"));
+        return Err(broken("the storage driver reported a record under no key"));
     }
     Ok(ObjectKey::new(&key.namespace, &key.name))
 }
@@ -82,7 +82,7 @@ pub(super) fn change(event: v1::Event) -> Result<Change, Error> {
     use v1::event::Type;
     let kind = event.r#type();
     let revision = revision(event.revision)?;
-    let without = || broken("the storage driver told of a change without its record");
+    let without = || broken("the storage driver reported a change without its record");
     let record = record(event.record.ok_or_else(without)?, None)?;
     let found = record.revision;
     match kind {
@@ -93,7 +93,7 @@ pub(super) fn change(event: v1::Event) -> Result<Change, Error> {
             key: record.key,
             revision,
         }),
-        Type::Unspecified => Err(broken("the storage driver told of an unknown change")),
+        Type::Unspecified => Err(broken("the storage driver reported an unknown change")),
         Type::Created | Type::Updated | Type::Deleted => Err(broken(format!(
             "a change at revision {revision} has a record of revision {found}"
         ))),
@@ -132,7 +132,7 @@ fn conflict(op: &WriteOp, conflict: v1::op_result::Conflict) -> Result<Verdict<R
         (Action::Update { .. } | Action::Delete, Wire::Revision) if op.expected.is_some() => {
             Cause::Revision
         }
-        // Whoever writes again because of it would do so for ever.
+        // A caller that retries because of it would retry forever.
         _ => {
             return Err(broken(
                 "a write was refused for an expectation that it has not",

@@ -79,7 +79,7 @@ impl Backend {
         self.queue.write(op, found).await
     }
 
-    /// The newest revision: not below any that anybody was told before this was asked.
+    /// The newest revision: not below any that was returned before this call.
     ///
     /// # Errors
     /// [`super::Reason::NotReady`] before [`Backend::admit`], or if the backend does not answer.
@@ -131,7 +131,7 @@ impl Backend {
         self.calls.requests()
     }
 
-    /// Tells when the store is another one or its epoch changed: every cache is then void.
+    /// Notifies when the store is another one or its epoch changed, which invalidates every cache.
     pub(crate) fn identity(&self) -> IdentityWatch {
         IdentityWatch(self.calls.identity())
     }

@@ -1,5 +1,5 @@
 //! A connection that is good for as long as it lasts: lost, it is replaced and never made again by
-//! itself, so that whoever is at the other end was described on it.
+//! itself, so that the driver at the other end has been described on it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ pub(super) type Client = BackendClient<Channel>;
 pub(super) struct Link {
     endpoint: Endpoint,
     live: Mutex<Option<Live>>,
-    /// Held by whoever makes a connection; the others wait for it.
+    /// Held by the call that connects; the others wait for it.
     connecting: tokio::sync::Mutex<()>,
 }
 
@@ -43,7 +43,7 @@ impl Link {
         }
     }
 
-    /// Waits for whoever makes a connection.
+    /// Waits for the call that connects.
     pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
         self.connecting.lock().await
     }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use crate::backend::error::{Error, Reason};
 use crate::backend::record::Header;
 
-/// The highest epoch and revision that the backend ever told.
+/// The highest epoch and revision that the backend has reported.
 #[derive(Debug)]
 pub(super) struct Seen {
     highest: Mutex<Highest>,
@@ -63,7 +63,7 @@ impl Seen {
         *self.highest.lock()
     }
 
-    /// Tells of the store's identity, at once and whenever it changes.
+    /// Publishes the store's identity, at once and whenever it changes.
     pub(super) fn identity(&self) -> watch::Receiver<Option<Identity>> {
         self.identity.subscribe()
     }

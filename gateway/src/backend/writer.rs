@@ -31,7 +31,7 @@ const ANSWER_BYTES: usize = 8 << 20;
 const CALLS: usize = 4;
 /// Longest wait for one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a backend that cannot be reached is tried before its callers are told. Covers the
+/// How long a backend that cannot be reached is tried before its callers get an error. Covers the
 /// restart of a sidecar.
 const UNREACHABLE_RETRY_BUDGET: Duration = Duration::from_secs(2);
 /// How long the outcome of a broken call is sought.
@@ -225,7 +225,7 @@ async fn all_closed(batch: &mut [Job]) {
     }
 }
 
-/// Tells the verdicts to their callers. Writes whose outcome is open stay in the batch, to be asked
+/// Sends the verdicts to their callers. Writes whose outcome is open stay in the batch, to be asked
 /// for again; why the last of them is.
 fn settle(batch: &mut Vec<Job>, results: Vec<v1::OpResult>) -> Option<Error> {
     let mut open = None;

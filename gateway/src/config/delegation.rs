@@ -61,7 +61,7 @@ pub struct DelegationFlags {
     pub authorization_always_allow_paths: Vec<String>,
 
     /// Do not authorize requests of a front proxy again: kube-apiserver has authorized them. Sound
-    /// only if nobody else holds a certificate of a front proxy.
+    /// only if no other client holds a certificate of a front proxy.
     #[arg(long, env = "ARK_AUTHORIZATION_TRUST_FRONT_PROXY", action = Set, default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub authorization_trust_front_proxy: bool,
 }

@@ -25,8 +25,8 @@ type Key = [u8; 32];
 
 type Asked<V> = BoxFuture<'static, Result<V, Error>>;
 
-/// A bounded cache of answers. Identical questions in flight are one request; it ends when nobody
-/// waits for it anymore.
+/// A bounded cache of answers. Identical questions in flight are one request; it ends when no
+/// caller waits for it.
 pub struct Answers<V: Clone> {
     secret: hmac::Key,
     state: Mutex<State<V>>,
@@ -167,7 +167,7 @@ impl<V: Clone + Send + Sync + 'static> InFlight<V> {
 impl<V: Clone> Drop for InFlight<V> {
     fn drop(&mut self) {
         let mut state = self.answers.state.lock();
-        // The same question may have been asked again since nobody waited for this one.
+        // The same question may have been asked again since the last caller of this one left.
         if state
             .asked
             .get(&self.key)

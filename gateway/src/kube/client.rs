@@ -9,8 +9,8 @@ use ::kube::Config;
 use ::kube::config::{InClusterError, KubeConfigOptions, Kubeconfig};
 use tokio::sync::Semaphore;
 
-/// Requests that one client has in flight, each on a connection of its own. Further ones wait until their own deadline. There is no
-/// limit per second: client-go's 200 per second delay requests under load (kubernetes#79939).
+/// Requests that one client has in flight, each on a connection of its own. Further ones wait until
+/// their own deadline. There is no limit per second: client-go's 200 per second delay requests under load (kubernetes#79939).
 const MAX_IN_FLIGHT: usize = 256;
 /// Timeout of a TCP and TLS handshake; below the timeout of a request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -66,7 +66,7 @@ pub(super) async fn without_kube_apiserver(world: &mut World) -> Result<String> 
 struct Clients {
     /// A user whose decision is cached.
     known: Client,
-    /// A user with rights that nobody has asked about.
+    /// A user with rights about which no decision is cached.
     later: Client,
     /// A member of `system:masters`.
     master: Client,
@@ -137,7 +137,7 @@ async fn alone(clients: &Clients, object: &str) -> Result<String> {
     let response = Call::new("GET", object).send(&clients.master).await?;
     ensure!(
         response.status == 200,
-        "a member of system:masters, about whom nobody is asked: {} {}",
+        "a member of system:masters, who needs no decision: {} {}",
         response.status,
         response.message()
     );

@@ -1,4 +1,4 @@
-//! Items of sets and keyed lists: what tells them apart.
+//! Items of sets and keyed lists: what identifies them.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::text;
 use crate::typed::Kinds;
 use crate::value::{self, Precision};
 
-/// What tells an item apart; borrowed, so that it costs nothing until a path needs it.
+/// What identifies an item; borrowed, so that it costs nothing until a path needs it.
 pub(crate) enum ItemKey<'a> {
     /// Its value.
     Value(&'a Value),

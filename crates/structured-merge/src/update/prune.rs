@@ -8,7 +8,7 @@ use crate::typed::TypedValue;
 use crate::update::{ConvertError, Converter, PruneError, Updater};
 
 impl<C: Converter> Updater<C> {
-    /// Removes from the merged object what was applied last and is owned by nobody now. `version`
+    /// Removes from the merged object what was applied last and has no owner now. `version`
     /// is that of the configuration.
     pub(super) fn prune(
         &self,

@@ -174,8 +174,8 @@ fn a_verdict_that_fits_no_operation_leaves_the_outcome_open() {
             conflict(Cause::Revision, Some(stored("x", -8))),
         ),
     ];
-    for (action, expected, told) in cases {
-        let error = refused(verdict(&op(action, expected), result(told)));
+    for (action, expected, reported) in cases {
+        let error = refused(verdict(&op(action, expected), result(reported)));
         assert_eq!(error.outcome, Outcome::Unknown);
     }
     let sound = conflict(Cause::Revision, Some(stored("x", 8)));

@@ -9,7 +9,7 @@ use super::*;
 
 const TTL: Duration = Duration::from_secs(10);
 
-/// Counts questions, and answers them when told to.
+/// Counts questions, and answers them on a signal.
 #[derive(Clone, Default)]
 struct Oracle {
     asked: Arc<AtomicUsize>,

@@ -13,7 +13,7 @@ use crate::store::sync::list::list;
 use crate::store::sync::{Reload, ResyncReason, backoff};
 use crate::store::{Phase, ResourceId};
 
-/// Applies what the backend tells to one generation of caches.
+/// Applies changes of the backend to one generation of caches.
 pub(super) struct Follower<'a> {
     inner: &'a Arc<Inner>,
     generation: &'a Arc<Generation>,
@@ -101,7 +101,7 @@ impl<'a> Follower<'a> {
             }
             if error.reason == Reason::FutureRevision {
                 tracing::error!(%through, %error, "storage revision regressed");
-                // A new epoch is told to whoever waits for it, and an old one is the reason.
+                // Readers that wait get the new epoch, or the error of the old one.
                 let asked = self.inner.backend.current_revision().await;
                 if let Err(refused) = asked
                     && refused.reason == Reason::WentBack
@@ -159,7 +159,7 @@ impl<'a> Follower<'a> {
             }
         }
         self.resources = resources;
-        // Nobody has to wait for it.
+        // No reader waits for it.
         let _ = reload.done.send(());
         Ok(())
     }

@@ -108,7 +108,7 @@ const LISTS: [(&str, ListFault, &str); 11] = [
                 records[0].revision = i64::MAX;
             })
         },
-        "told of revision",
+        "reported revision",
     ),
     (
         "a store without a name",
