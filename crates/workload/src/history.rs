@@ -67,6 +67,9 @@ pub enum Outcome {
     },
     /// There was no response, or one that does not say.
     Unknown,
+    /// It was rejected as a conflict by a store that loses commits: the server may have applied it
+    /// in an epoch that ended before the response, and found the state of the next one then.
+    Overtaken,
 }
 
 /// Observations of one watcher.
@@ -149,7 +152,8 @@ impl History {
     /// Number of writes whose outcome is unknown.
     #[must_use]
     pub fn unknown(&self) -> usize {
-        self.attempts.len() - self.acknowledged().count()
+        let unknown = |attempt: &&Attempt| matches!(attempt.outcome, Outcome::Unknown);
+        self.attempts.iter().filter(unknown).count()
     }
 
     /// Number of acknowledged writes at or after `from`, and before the next observed epoch.
@@ -177,7 +181,7 @@ impl Attempt {
     pub const fn revision(&self) -> Option<Revision> {
         match self.outcome {
             Outcome::Acknowledged { revision, .. } => revision,
-            Outcome::Unknown => None,
+            Outcome::Unknown | Outcome::Overtaken => None,
         }
     }
 }
@@ -196,6 +200,7 @@ impl fmt::Display for Attempt {
             } => write!(f, " at {revision} by server {server}"),
             Outcome::Acknowledged { server, .. } => write!(f, " by server {server}"),
             Outcome::Unknown => f.write_str(" with unknown outcome"),
+            Outcome::Overtaken => f.write_str(" that was rejected as a conflict"),
         }
     }
 }

@@ -63,6 +63,11 @@ impl Ledger {
         self.attempt(write, &Applied::default(), Outcome::Unknown);
     }
 
+    /// Records a write that may have been applied in an epoch that has ended.
+    pub fn overtaken(&self, write: &Write) {
+        self.attempt(write, &Applied::default(), Outcome::Overtaken);
+    }
+
     fn attempt(&self, write: &Write, applied: &Applied, outcome: Outcome) {
         let attempt = Attempt {
             key: write.key.clone(),

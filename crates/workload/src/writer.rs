@@ -210,6 +210,9 @@ impl Writer {
             }
             AfterUnknown::Read if unresolved || lost_commits => {
                 self.shared.ledger.with(|history| history.conflicts += 1);
+                if lost_commits {
+                    self.shared.ledger.overtaken(&write);
+                }
                 self.progress.learn(key, Known::Unread);
                 return;
             }

@@ -29,7 +29,7 @@ impl Window {
     pub(super) fn rate(&self, history: &History) -> f64 {
         let times = history.acknowledged().filter_map(|it| match it.outcome {
             Outcome::Acknowledged { at, .. } => Some(at),
-            Outcome::Unknown => None,
+            Outcome::Unknown | Outcome::Overtaken => None,
         });
         let count = times.filter(|at| self.holds(*at)).count();
         count as f64 / (self.end - self.begin).as_secs_f64()
@@ -45,7 +45,7 @@ pub(super) fn latencies(history: &History, window: Option<Window>) -> Vec<Durati
             at,
             ..
         } => Some((revision, (at, server))),
-        Outcome::Acknowledged { .. } | Outcome::Unknown => None,
+        Outcome::Acknowledged { .. } | Outcome::Unknown | Outcome::Overtaken => None,
     });
     let stored: HashMap<Revision, (Instant, usize)> = stored
         .filter(|(_, (at, _))| window.is_none_or(|window| window.holds(*at)))

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Facts, shown};
 use crate::change::{Key, Kind, Object, Revision};
 use crate::fault::Fault;
-use crate::history::Attempt;
+use crate::history::{Attempt, Outcome};
 
 /// The last acknowledged write of a key, and the later ones with unknown outcome.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl<'a> Facts<'a> {
                 last.acknowledged = Some(attempt);
                 last.revision = attempt.revision().or(last.revision);
                 last.unknown.clear();
-            } else {
+            } else if matches!(attempt.outcome, Outcome::Unknown) {
                 last.unknown.push(attempt);
             }
         }

@@ -370,6 +370,29 @@ fn new_epoch_may_lose_writes_of_earlier_ones() {
     }
 }
 
+/// A commit on the old primary is delivered there, and retried on the new one, which rejects it.
+#[test]
+fn rejected_write_may_have_an_event_in_an_earlier_epoch_only() {
+    let overtaken = |at: u64| {
+        let mut history = after_loss();
+        let rejected = attempt("a", Kind::Updated, 6, Outcome::Overtaken);
+        history.attempts.push(rejected);
+        let segment = usize::from(at > 1000);
+        for log in &mut history.watches {
+            let segment = &mut log.segments[segment];
+            segment.arrivals.push(arrival(at, "a", Kind::Updated, 6));
+            segment.end = Revision::new(at);
+        }
+        judge(&history, Epochs::Observed)
+    };
+    let verdict = overtaken(16);
+    assert!(verdict.is_clean(), "{verdict}");
+    assert_eq!((verdict.acknowledged, verdict.unknown), (5, 1));
+    let verdict = overtaken(1002).to_string();
+    let fault = "no write explains event 1002: update of a (write 6)";
+    assert!(verdict.contains(fault), "{verdict}");
+}
+
 #[test]
 fn faults_within_an_epoch_are_found_after_a_loss() {
     type Fault = fn(&mut History);

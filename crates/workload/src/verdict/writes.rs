@@ -86,11 +86,14 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Every event is the effect of a write, and no write has two.
+    /// Every event is the effect of a write, and no write has two. A write that a new epoch has
+    /// overtaken may have an event in an earlier one only.
     pub(super) fn every_event_has_a_write(&mut self) {
         let attempts = self.history.attempts.iter();
-        let mut writes: HashMap<Identity<'_>, Option<&Event>> =
-            attempts.map(|attempt| (attempt.identity(), None)).collect();
+        let mut writes: HashMap<Identity<'_>, (&Outcome, Option<&Event>)> = attempts
+            .map(|attempt| (attempt.identity(), (&attempt.outcome, None)))
+            .collect();
+        let current = self.epochs.last().copied();
         let mut found = Vec::new();
         for event in self.delivered.values().copied() {
             if self.history.foreign.contains(&event.key) {
@@ -98,14 +101,17 @@ impl<'a> Facts<'a> {
             }
             match writes.get_mut(&(&event.key, event.kind, event.number)) {
                 None => found.push(Fault::Unexplained(format!("event {event}"))),
+                Some((Outcome::Overtaken, _)) if self.epoch(event.revision) == current => {
+                    found.push(Fault::Unexplained(format!("event {event}")));
+                }
                 // A new epoch may have lost the first effect.
-                Some(Some(first)) if self.epoch(first.revision) == self.epoch(event.revision) => {
+                Some((_, Some(first))) if self.epoch(first.revision) == self.epoch(event.revision) => {
                     found.push(Fault::AppliedTwice {
                         one: first.to_string(),
                         other: event.to_string(),
                     });
                 }
-                Some(place) => *place = Some(event),
+                Some((_, place)) => *place = Some(event),
             }
         }
         for fault in found {
@@ -143,7 +149,7 @@ impl<'a> Meaning<'a> {
     const fn of_attempt(attempt: &'a Attempt) -> Self {
         let digest = match attempt.outcome {
             Outcome::Acknowledged { digest, .. } => digest,
-            Outcome::Unknown => None,
+            Outcome::Unknown | Outcome::Overtaken => None,
         };
         Self {
             key: &attempt.key,
