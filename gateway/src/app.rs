@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -39,6 +40,7 @@ pub struct App {
     certificates: Reloader,
     reload: Reload,
     upstream: Upstream,
+    shutdown_delay: Duration,
     workers: Workers,
 }
 
@@ -206,6 +208,7 @@ impl App {
             certificates,
             reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
             upstream,
+            shutdown_delay: config.shutdown_delay,
             workers,
         })
     }
@@ -216,8 +219,8 @@ impl App {
         self.store.phase()
     }
 
-    /// Serves until `stop` is cancelled, then drains: every request under way is answered, watches
-    /// end, and every task of the server is awaited.
+    /// Serves until `stop` is cancelled and for the shutdown delay, then drains: every request under
+    /// way is answered, watches end, and every task of the server is awaited.
     ///
     /// # Errors
     /// If a part ends that must not.
@@ -246,8 +249,10 @@ impl App {
             ended = tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or("a task")),
         };
         if failed != Some("the listener") {
-            tracing::info!("draining");
-            tokio::join!(serving, lifecycle.drain());
+            // Without a part that must run, requests fail.
+            let delay = failed.map_or(self.shutdown_delay, |_| Duration::ZERO);
+            tracing::info!(delay = delay.as_secs_f32(), "draining");
+            tokio::join!(serving, lifecycle.drain(delay));
         }
         background.cancel();
         while tasks.join_next().await.is_some() {}

@@ -20,6 +20,7 @@ pub use size::Size;
 pub use tuning::Tuning;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::authz::InvalidPath;
 use crate::backend::{Endpoint, EndpointError};
@@ -47,6 +48,8 @@ pub struct Server {
     pub namespaces: Namespaces,
     /// What is delegated to kube-apiserver.
     pub delegation: Delegation,
+    /// How long requests are served after the start of a shutdown.
+    pub shutdown_delay: Duration,
 }
 
 /// Invalid flags. Each message is one line that names the flag or file.

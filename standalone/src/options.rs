@@ -1,6 +1,7 @@
 //! Flags of `standalone`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
@@ -92,6 +93,8 @@ impl Standalone {
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::Implicit,
+            // Nothing routes requests here that a failing `readyz` would stop.
+            shutdown_delay: Duration::ZERO,
             delegation: Delegation::default(),
         }
     }

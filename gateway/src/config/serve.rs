@@ -2,11 +2,18 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{DelegationFlags, Error, FrontProxy, Kinds, Server, Tuning};
 use crate::backend::{Endpoint, Tls};
 use crate::handlers::Namespaces;
+use crate::request::deadline::parse_go_duration;
 use crate::serving::tls;
+
+/// Default of `--shutdown-delay-duration`. Longer than the interval of kubelet's readiness probes and
+/// the propagation of EndpointSlices, so that no kube-apiserver sends a request to a closed port.
+/// kube-apiserver's own default is 0; OpenShift settled on 10 to 15 s for aggregated servers.
+const SHUTDOWN_DELAY: &str = "15s";
 
 /// Flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +64,10 @@ pub struct Serve {
     #[arg(long, env = "ARK_CLIENT_CA_FILE", value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
 
+    /// How long requests are served after SIGTERM while /readyz fails, before the drain.
+    #[arg(long, env = "ARK_SHUTDOWN_DELAY_DURATION", value_name = "DURATION", default_value = SHUTDOWN_DELAY, value_parser = parse_go_duration)]
+    pub shutdown_delay_duration: Duration,
+
     /// Cluster.
     #[command(flatten)]
     pub delegation: DelegationFlags,
@@ -97,6 +108,7 @@ impl Serve {
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::OfCluster,
             delegation: self.delegation.delegation()?,
+            shutdown_delay: self.shutdown_delay_duration,
         })
     }
 
