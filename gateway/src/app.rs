@@ -23,7 +23,9 @@ use crate::health::Health;
 use crate::kube;
 use crate::resources::Catalog;
 use crate::serving::cert_reload::Reloader;
+use crate::serving::expiry::Expirations;
 use crate::serving::{Bounds, Lifecycle, Limits, Server, tls};
+use crate::serving_certificate;
 use crate::stack::Stack;
 use crate::store::{Phase, Store, StoreTask};
 use crate::telemetry::Metrics;
@@ -40,6 +42,7 @@ pub struct App {
     certificates: Reloader,
     reload: Reload,
     upstream: Upstream,
+    expirations: Expirations,
     shutdown_delay: Duration,
     workers: Workers,
 }
@@ -92,6 +95,9 @@ pub enum Error {
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The self-managed certificate cannot be kept.
+    #[error(transparent)]
+    Keeper(#[from] serving_certificate::Error),
     /// The cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] kube::ConnectError),
@@ -166,19 +172,21 @@ impl App {
     /// If certificates or the backend's address cannot be used.
     pub fn build(config: config::Server, catalog: Catalog, io: Io) -> Result<Self, Error> {
         let (upstream, delegation) = (io.upstream, &config.delegation);
-        let certificates = upstream.follow(Reloader::new(config.tls)?);
+        let metrics = Metrics::new();
+        let expirations = Expirations::new(&metrics);
+        let certificates = upstream.certificates(config.tls)?;
+        let certificates = certificates.reporting(expirations.clone());
         let codec = Arc::new(catalog.clone());
         let (compute, workers) = Pool::start(Pool::usual_threads()).map_err(Error::Threads)?;
         let (store, store_task) = Store::new(&config.backend, codec, config.store, compute);
         let lifecycle = Lifecycle::new();
         let limits = Limits::new(config.max_reads, config.max_writes);
-        let metrics = Metrics::new();
         let health = Health::new(store.phase(), lifecycle.shutdown_initiated.clone());
         let api = Api::new(
             catalog,
             store.clone(),
             metrics.clone(),
-            health,
+            upstream.probes(health),
             limits.clone(),
             config.namespaces,
         )
@@ -208,6 +216,7 @@ impl App {
             certificates,
             reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
             upstream,
+            expirations,
             shutdown_delay: config.shutdown_delay,
             workers,
         })
@@ -241,7 +250,8 @@ impl App {
         tasks.spawn(named("reload of certificates", certificates));
         let reload = self.reload.run(background.clone());
         tasks.spawn(named("reload of manifests", reload));
-        self.upstream.start(&mut tasks, &background);
+        self.upstream
+            .start(self.expirations, &mut tasks, &background);
         let mut serving = pin!(self.server.run());
         let failed = tokio::select! {
             () = stop.cancelled() => None,

@@ -84,8 +84,10 @@ impl Standalone {
             store: self.tuning.store(),
             kinds: self.kinds.clone(),
             tls: tls::Files {
-                certificate: pki.server.clone(),
-                private_key: pki.server_key.clone(),
+                serving: Some(tls::ServingFiles {
+                    certificate: pki.server.clone(),
+                    private_key: pki.server_key.clone(),
+                }),
                 client_ca: Some(pki.authority.clone()),
                 request_header_ca: None,
                 request_headers: RequestHeaders::default(),
@@ -95,6 +97,7 @@ impl Standalone {
             namespaces: Namespaces::Implicit,
             // Nothing routes requests here that a failing `readyz` would stop.
             shutdown_delay: Duration::ZERO,
+            self_managed: None,
             delegation: Delegation::default(),
         }
     }
