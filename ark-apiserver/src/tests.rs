@@ -48,6 +48,28 @@ fn usage_error_is_one_line() {
             "--backend-key <FILE>",
         ),
         ("standalone --data-dir d --watch-cache-bytes 1MB", "64Mi"),
+        (
+            "serve --backend unix:///x",
+            "--tls-cert-file <FILE>|--self-managed-tls-secret <NAMESPACE/NAME>",
+        ),
+        (
+            "serve --backend unix:///x --tls-cert-file c",
+            "--tls-private-key-file <FILE>",
+        ),
+        (
+            "serve --backend unix:///x --tls-cert-file c --tls-private-key-file k \
+             --self-managed-tls-secret a/b --self-managed-tls-service a/c \
+             --self-managed-tls-apiservices v1.x.io",
+            "cannot be used with '--self-managed-tls-secret <NAMESPACE/NAME>'",
+        ),
+        (
+            "serve --backend unix:///x --self-managed-tls-secret a/b",
+            "--self-managed-tls-service <NAMESPACE/NAME>",
+        ),
+        (
+            "serve --backend unix:///x --self-managed-tls-secret b",
+            "NAMESPACE/NAME",
+        ),
     ] {
         let usage = parsed(line).unwrap_err();
         let text = usage.to_string();

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -22,7 +23,9 @@ use crate::health::Health;
 use crate::kube;
 use crate::resources::Catalog;
 use crate::serving::cert_reload::Reloader;
+use crate::serving::expiry::Expirations;
 use crate::serving::{Bounds, Lifecycle, Limits, Server, tls};
+use crate::serving_certificate;
 use crate::stack::Stack;
 use crate::store::{Phase, Store, StoreTask};
 use crate::telemetry::Metrics;
@@ -39,6 +42,8 @@ pub struct App {
     certificates: Reloader,
     reload: Reload,
     upstream: Upstream,
+    expirations: Expirations,
+    shutdown_delay: Duration,
     workers: Workers,
 }
 
@@ -90,6 +95,9 @@ pub enum Error {
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The self-managed certificate cannot be kept.
+    #[error(transparent)]
+    Keeper(#[from] serving_certificate::Error),
     /// The cluster cannot be used.
     #[error(transparent)]
     Cluster(#[from] kube::ConnectError),
@@ -164,19 +172,21 @@ impl App {
     /// If certificates or the backend's address cannot be used.
     pub fn build(config: config::Server, catalog: Catalog, io: Io) -> Result<Self, Error> {
         let (upstream, delegation) = (io.upstream, &config.delegation);
-        let certificates = upstream.follow(Reloader::new(config.tls)?);
+        let metrics = Metrics::new();
+        let expirations = Expirations::new(&metrics);
+        let certificates = upstream.certificates(config.tls)?;
+        let certificates = certificates.reporting(expirations.clone());
         let codec = Arc::new(catalog.clone());
         let (compute, workers) = Pool::start(Pool::usual_threads()).map_err(Error::Threads)?;
         let (store, store_task) = Store::new(&config.backend, codec, config.store, compute);
         let lifecycle = Lifecycle::new();
         let limits = Limits::new(config.max_reads, config.max_writes);
-        let metrics = Metrics::new();
         let health = Health::new(store.phase(), lifecycle.shutdown_initiated.clone());
         let api = Api::new(
             catalog,
             store.clone(),
             metrics.clone(),
-            health,
+            upstream.probes(health),
             limits.clone(),
             config.namespaces,
         )
@@ -206,6 +216,8 @@ impl App {
             certificates,
             reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
             upstream,
+            expirations,
+            shutdown_delay: config.shutdown_delay,
             workers,
         })
     }
@@ -216,8 +228,8 @@ impl App {
         self.store.phase()
     }
 
-    /// Serves until `stop` is cancelled, then drains: every request under way is answered, watches
-    /// end, and every task of the server is awaited.
+    /// Serves until `stop` is cancelled and for the shutdown delay, then drains: every request under
+    /// way is answered, watches end, and every task of the server is awaited.
     ///
     /// # Errors
     /// If a part ends that must not.
@@ -238,7 +250,8 @@ impl App {
         tasks.spawn(named("reload of certificates", certificates));
         let reload = self.reload.run(background.clone());
         tasks.spawn(named("reload of manifests", reload));
-        self.upstream.start(&mut tasks, &background);
+        self.upstream
+            .start(self.expirations, &mut tasks, &background);
         let mut serving = pin!(self.server.run());
         let failed = tokio::select! {
             () = stop.cancelled() => None,
@@ -246,8 +259,10 @@ impl App {
             ended = tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or("a task")),
         };
         if failed != Some("the listener") {
-            tracing::info!("draining");
-            tokio::join!(serving, lifecycle.drain());
+            // Without a part that must run, requests fail.
+            let delay = failed.map_or(self.shutdown_delay, |_| Duration::ZERO);
+            tracing::info!(delay = delay.as_secs_f32(), "draining");
+            tokio::join!(serving, lifecycle.drain(delay));
         }
         background.cancel();
         while tasks.join_next().await.is_some() {}

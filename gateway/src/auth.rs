@@ -21,6 +21,7 @@ pub use peer::Peer;
 pub use request_header::RequestHeaders;
 pub use trust::{Bundle, FrontProxies, Trust};
 pub use union::Authenticators;
+pub use x509::expiry;
 
 /// Why a caller could not be identified. The response says only `Unauthorized`; the reason is
 /// logged.

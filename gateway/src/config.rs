@@ -8,6 +8,7 @@ mod serve;
 mod delegation;
 mod front_proxy;
 mod kinds;
+mod self_managed;
 mod tuning;
 
 mod size;
@@ -15,17 +16,20 @@ mod size;
 pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
+pub use self_managed::SelfManagedFlags;
 pub use serve::Serve;
 pub use size::Size;
 pub use tuning::Tuning;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::authz::InvalidPath;
 use crate::backend::{Endpoint, EndpointError};
 use crate::handlers::Namespaces;
 use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
+use crate::serving_certificate::SelfManaged;
 use crate::store::StoreConfig;
 
 /// Configuration of a server.
@@ -47,6 +51,10 @@ pub struct Server {
     pub namespaces: Namespaces,
     /// What is delegated to kube-apiserver.
     pub delegation: Delegation,
+    /// How long requests are served after the start of a shutdown.
+    pub shutdown_delay: Duration,
+    /// Where the serving certificate is kept if not in files.
+    pub self_managed: Option<SelfManaged>,
 }
 
 /// Invalid flags. Each message is one line that names the flag or file.
@@ -70,6 +78,12 @@ pub enum Error {
         "no client authority: set --client-ca-file, --requestheader-client-ca-file or --kubeconfig"
     )]
     NoAuthority,
+    /// The cluster of a self-managed certificate is not configured.
+    #[error(
+        "--self-managed-tls-secret needs a cluster: set --kubeconfig, or mount the token of the \
+         service account"
+    )]
+    NoCluster,
     /// A path that is always allowed is invalid.
     #[error("--authorization-always-allow-paths: {0}")]
     AlwaysAllowPath(#[from] InvalidPath),

@@ -23,6 +23,10 @@ pub use endpoint::Endpoint;
 pub struct Health {
     storage: watch::Receiver<Phase>,
     shutdown: CancellationToken,
+    /// `None` if the certificate comes from files.
+    certificate: Option<watch::Receiver<bool>>,
+    /// `None` if the authorities of clients were read before the start.
+    authorities: Option<watch::Receiver<bool>>,
 }
 
 /// One condition.
@@ -34,13 +38,35 @@ enum Check {
     Storage,
     /// No shutdown was requested.
     Shutdown,
+    /// The certificate of the Secret is served.
+    Certificate,
+    /// The authorities of clients have been read from the cluster.
+    Authorities,
 }
 
 impl Health {
     /// Probes of the phase of a store and the shutdown signal.
     #[must_use]
     pub const fn new(storage: watch::Receiver<Phase>, shutdown: CancellationToken) -> Self {
-        Self { storage, shutdown }
+        Self {
+            storage,
+            shutdown,
+            certificate: None,
+            authorities: None,
+        }
+    }
+
+    /// The same, and `/readyz` waits until the self-managed certificate is served and the
+    /// authorities of clients are known; those that are given.
+    #[must_use]
+    pub fn waiting_for(
+        mut self,
+        certificate: Option<watch::Receiver<bool>>,
+        authorities: Option<watch::Receiver<bool>>,
+    ) -> Self {
+        self.certificate = certificate;
+        self.authorities = authorities;
+        self
     }
 
     /// Whether requests can be served.
@@ -48,8 +74,8 @@ impl Health {
     /// # Errors
     /// A sentence about the first failed check.
     pub fn ready(&self) -> Result<(), String> {
-        let mut checks = Endpoint::Readyz.checks().iter();
-        checks.try_for_each(|check| check.run(self))
+        self.checks(Endpoint::Readyz)
+            .try_for_each(|check| check.run(self))
     }
 
     /// Whether the objects have been loaded since the start.
@@ -57,6 +83,21 @@ impl Health {
     pub fn is_loaded(&self) -> bool {
         let phase = self.storage.borrow();
         !matches!(*phase, Phase::Initializing { .. } | Phase::Damaged { .. })
+    }
+
+    /// The checks of an endpoint that apply to this server.
+    fn checks(&self, endpoint: Endpoint) -> impl Iterator<Item = Check> + '_ {
+        let checks = endpoint.checks().iter().copied();
+        checks.filter(|check| match check {
+            Check::Ping | Check::Storage | Check::Shutdown => true,
+            Check::Certificate => self.certificate.is_some(),
+            Check::Authorities => self.authorities.is_some(),
+        })
+    }
+
+    /// The names of the checks of an endpoint, in the order of the verbose output.
+    pub fn check_names(&self, endpoint: Endpoint) -> impl Iterator<Item = &'static str> + '_ {
+        self.checks(endpoint).map(Check::name)
     }
 
     /// The response to a probe of all checks; `query` may contain `verbose` and `exclude`.
@@ -70,7 +111,7 @@ impl Health {
         let mut unknown = excluded.clone();
         let mut lines = String::new();
         let mut failed = false;
-        for check in endpoint.checks() {
+        for check in self.checks(endpoint) {
             let name = check.name();
             let line = if unknown.remove(name) {
                 format!("[+]{name} excluded: ok")
@@ -112,8 +153,7 @@ impl Health {
     /// The response to a probe of one check; `None` if the endpoint has no such check.
     #[must_use]
     pub fn one(&self, endpoint: Endpoint, name: &str) -> Option<Response<Body>> {
-        let mut checks = endpoint.checks().iter();
-        let check = checks.find(|check| check.name() == name)?;
+        let check = self.checks(endpoint).find(|check| check.name() == name)?;
         Some(match check.run(self) {
             Ok(()) => reply::plain("ok"),
             Err(problem) => reply::error_text(
@@ -130,6 +170,8 @@ impl Check {
             Self::Ping => "ping",
             Self::Storage => "storage",
             Self::Shutdown => "shutdown",
+            Self::Certificate => "serving-certificate",
+            Self::Authorities => "client-authorities",
         }
     }
 
@@ -141,8 +183,21 @@ impl Check {
                 Err("process is shutting down".to_owned())
             }
             Self::Shutdown => Ok(()),
+            Self::Certificate => given(
+                health.certificate.as_ref(),
+                "the serving certificate has not been read from its Secret",
+            ),
+            Self::Authorities => given(
+                health.authorities.as_ref(),
+                "the authorities of clients have not been read from the cluster",
+            ),
         }
     }
+}
+
+fn given(condition: Option<&watch::Receiver<bool>>, otherwise: &str) -> Result<(), String> {
+    let holds = condition.is_none_or(|condition| *condition.borrow());
+    holds.then_some(()).ok_or_else(|| otherwise.to_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //!
 //! [`Cluster`] holds one client per purpose. [`reviews`] asks who a token belongs to and whether a
 //! request is allowed; [`Answers`] bounds how often. [`informer`] follows the trust anchors of
-//! kube-apiserver and the namespaces.
+//! kube-apiserver and the namespaces. [`secret`] and [`api_service`] keep and publish the
+//! certificate of this server.
 
 pub mod client;
 
@@ -17,7 +18,12 @@ mod expiring;
 
 pub mod informer;
 
+pub mod api_service;
+pub mod secret;
+
 pub use answers::Answers;
+pub use api_service::{ApiService, ApiServices};
 pub use call::Error;
 pub use client::{Client, Cluster, ConnectError, Kubeconfigs};
 pub use metrics::{CacheMetrics, RequestMetrics};
+pub use secret::{ObjectName, Secret, Secrets};

@@ -9,6 +9,7 @@
 //! which [`serving`] ends when the server drains.
 
 pub mod serving;
+pub mod serving_certificate;
 
 pub mod stack;
 

@@ -15,7 +15,7 @@ mod read;
 mod served;
 
 pub use catalog::{Catalog, Conflict};
-pub use load::{LoadError, Manifest, parse, read_paths};
+pub use load::{LoadError, Manifest, fingerprint, parse, read_paths};
 pub use resource::Resource;
 pub use served::Served;
 

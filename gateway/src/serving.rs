@@ -28,6 +28,7 @@ pub mod limits;
 mod stall;
 
 pub mod cert_reload;
+pub mod expiry;
 pub mod tls;
 pub mod unsent;
 

@@ -1,6 +1,7 @@
 //! Flags of `standalone`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
@@ -83,8 +84,10 @@ impl Standalone {
             store: self.tuning.store(),
             kinds: self.kinds.clone(),
             tls: tls::Files {
-                certificate: pki.server.clone(),
-                private_key: pki.server_key.clone(),
+                serving: Some(tls::ServingFiles {
+                    certificate: pki.server.clone(),
+                    private_key: pki.server_key.clone(),
+                }),
                 client_ca: Some(pki.authority.clone()),
                 request_header_ca: None,
                 request_headers: RequestHeaders::default(),
@@ -92,6 +95,9 @@ impl Standalone {
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::Implicit,
+            // Nothing routes requests here that a failing `readyz` would stop.
+            shutdown_delay: Duration::ZERO,
+            self_managed: None,
             delegation: Delegation::default(),
         }
     }

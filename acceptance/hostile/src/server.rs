@@ -139,6 +139,7 @@ impl Driver {
         let mut command = Command::new(beside_us("ark-apiserver")?);
         command
             .args(["serve", "--backend", &self.address])
+            .args(["--shutdown-delay-duration", "0s"])
             .args([
                 "--bind-address",
                 "127.0.0.1",

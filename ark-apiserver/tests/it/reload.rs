@@ -59,3 +59,35 @@ async fn sighup_loads_valid_manifests_and_rejects_invalid_ones() {
     program.signal(Signal::INT);
     assert!(program.ended().0.success());
 }
+
+/// Two polls of the files, and their reload.
+const POLLED: Duration = Duration::from_secs(75);
+
+#[tokio::test]
+async fn changed_files_are_loaded_without_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let kinds = directory.path().join("kinds");
+    let at = |name: &str| kinds.join(name);
+    std::fs::create_dir_all(at("..1")).unwrap();
+    std::fs::create_dir(at("..2")).unwrap();
+    write(&at("..1"), &manifest("v1"));
+    write(&at("..2"), &manifest("v2"));
+    std::os::unix::fs::symlink("..1", at("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/foos.yaml", at("foos.yaml")).unwrap();
+    let data = directory.path().join("data");
+    let program = Program::start(&data, &["--resources", kinds.to_str().unwrap()]);
+    let admin = program.admin();
+    let serves = async |path: &str| admin.get(path).await.0 == 200;
+    assert!(serves("/apis/x.io/v1").await);
+
+    std::os::unix::fs::symlink("..2", at("..tmp")).unwrap();
+    std::fs::rename(at("..tmp"), at("..data")).unwrap();
+    eventually("v2 is served", POLLED, async || {
+        serves("/apis/x.io/v2").await
+    })
+    .await;
+    let metrics = admin.get("/metrics").await.1;
+    assert!(metrics.contains("ark_manifest_reloads_total{result=\"taken\"} 1\n"));
+    program.signal(Signal::INT);
+    assert!(program.ended().0.success());
+}

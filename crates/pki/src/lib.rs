@@ -1,8 +1,8 @@
 //! The certificates of a standalone server: an authority, a serving certificate and an
-//! administrator certificate.
+//! administrator certificate. The functions that make them are also used without files.
 //!
-//! They are stored in `DATA_DIR/pki` and reused while they are valid, so that existing kubeconfigs
-//! keep working. Private keys are readable by their owner only.
+//! [`Pki`] stores them in `DATA_DIR/pki` and reuses them while they are valid, so that existing
+//! kubeconfigs keep working. Private keys are readable by their owner only.
 
 pub mod private_file;
 
@@ -29,7 +29,7 @@ const CERTIFICATE_DAYS: u32 = 365;
 /// A certificate with less remaining validity is replaced at the next start, days.
 const RENEW_DAYS: u32 = 30;
 /// Certificates are valid from this long before their creation, because clocks differ.
-const BACKDATE: Duration = Duration::from_secs(3600);
+pub const BACKDATE: Duration = Duration::from_secs(3600);
 
 /// Paths and texts of the certificates in use.
 #[derive(Debug, Clone)]
@@ -57,6 +57,15 @@ pub enum Error {
     /// A certificate cannot be made.
     #[error("cannot create a certificate: {0}")]
     Generate(#[from] rcgen::Error),
+}
+
+/// The period in which a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// First moment.
+    pub not_before: OffsetDateTime,
+    /// Last moment.
+    pub not_after: OffsetDateTime,
 }
 
 /// A certificate and its key as PEM.
@@ -114,10 +123,47 @@ fn authority_name() -> String {
     format!("ark-apiserver-{:016x}", rand::random::<u64>())
 }
 
+impl Validity {
+    /// From [`BACKDATE`] before `now` until `lifetime` after it.
+    #[must_use]
+    pub fn starting(now: OffsetDateTime, lifetime: Duration) -> Self {
+        Self {
+            not_before: now - BACKDATE,
+            not_after: now + lifetime,
+        }
+    }
+
+    fn of_days(days: u32) -> Self {
+        Self::starting(OffsetDateTime::now_utc(), DAY * days)
+    }
+}
+
+impl Pair {
+    /// Whether both can be read, and the key is that of the certificate.
+    #[must_use]
+    pub fn key_matches(&self) -> bool {
+        let Ok(der) = CertificateDer::from_pem_slice(self.certificate.as_bytes()) else {
+            return false;
+        };
+        let (Ok((_, certificate)), Ok(key)) = (
+            X509Certificate::from_der(&der),
+            KeyPair::from_pem(&self.key),
+        ) else {
+            return false;
+        };
+        certificate.public_key().subject_public_key.data.as_ref() == key.public_key_raw()
+    }
+}
+
 /// A new self-signed authority.
 pub fn authority(name: &str) -> Result<Pair, Error> {
+    authority_valid(name, Validity::of_days(AUTHORITY_DAYS))
+}
+
+/// A new self-signed authority with this validity.
+pub fn authority_valid(name: &str, validity: Validity) -> Result<Pair, Error> {
     let key = KeyPair::generate()?;
-    let certificate = authority_params(name, AUTHORITY_DAYS).self_signed(&key)?;
+    let certificate = authority_params(name, validity).self_signed(&key)?;
     Ok(Pair {
         certificate: certificate.pem(),
         key: key.serialize_pem(),
@@ -126,7 +172,16 @@ pub fn authority(name: &str) -> Result<Pair, Error> {
 
 /// A certificate for a server with these host names or addresses.
 pub fn serving(authority: &Pair, names: &[String]) -> Result<Pair, Error> {
-    let mut params = params("ark-apiserver", CERTIFICATE_DAYS);
+    serving_valid(authority, names, Validity::of_days(CERTIFICATE_DAYS))
+}
+
+/// A certificate for a server with these host names or addresses, and this validity.
+pub fn serving_valid(
+    authority: &Pair,
+    names: &[String],
+    validity: Validity,
+) -> Result<Pair, Error> {
+    let mut params = params("ark-apiserver", validity);
     for name in names {
         params.subject_alt_names.push(match name.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
@@ -139,7 +194,7 @@ pub fn serving(authority: &Pair, names: &[String]) -> Result<Pair, Error> {
 
 /// A client certificate for user `name`, in `group` if given.
 pub fn client(authority: &Pair, name: &str, group: Option<&str>) -> Result<Pair, Error> {
-    let mut params = params(name, CERTIFICATE_DAYS);
+    let mut params = params(name, Validity::of_days(CERTIFICATE_DAYS));
     if let Some(group) = group {
         params
             .distinguished_name
@@ -156,7 +211,8 @@ fn sign(authority: &Pair, mut params: CertificateParams) -> Result<Pair, Error> 
     ];
     params.use_authority_key_identifier_extension = true;
     let name = subject(&authority.certificate).unwrap_or_default();
-    let issuer = authority_params(&name, AUTHORITY_DAYS);
+    // Only the name of the issuer enters the certificate, not its validity.
+    let issuer = authority_params(&name, Validity::of_days(AUTHORITY_DAYS));
     let issuer = Issuer::new(issuer, KeyPair::from_pem(&authority.key)?);
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
@@ -166,18 +222,17 @@ fn sign(authority: &Pair, mut params: CertificateParams) -> Result<Pair, Error> 
     })
 }
 
-fn params(name: &str, days: u32) -> CertificateParams {
+fn params(name: &str, validity: Validity) -> CertificateParams {
     let mut params = CertificateParams::default();
-    let now = OffsetDateTime::now_utc();
-    params.not_before = now - BACKDATE;
-    params.not_after = now + DAY * days;
+    params.not_before = validity.not_before;
+    params.not_after = validity.not_after;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params
 }
 
-fn authority_params(name: &str, days: u32) -> CertificateParams {
-    let mut params = params(name, days);
+fn authority_params(name: &str, validity: Validity) -> CertificateParams {
+    let mut params = params(name, validity);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
@@ -206,9 +261,6 @@ fn is_good(pair: &Pair, names: &[String], authority: &str) -> bool {
     ) else {
         return false;
     };
-    let Ok(key) = KeyPair::from_pem(&pair.key) else {
-        return false;
-    };
     let renew_at = OffsetDateTime::now_utc() + DAY * RENEW_DAYS;
     let alternatives = certificate.subject_alternative_name().ok().flatten();
     let covered = |name: &String| {
@@ -226,7 +278,7 @@ fn is_good(pair: &Pair, names: &[String], authority: &str) -> bool {
                 })
         })
     };
-    certificate.public_key().subject_public_key.data.as_ref() == key.public_key_raw()
+    pair.key_matches()
         && certificate.issuer() == authority.subject()
         && certificate.validity().not_after.timestamp() > renew_at.unix_timestamp()
         && names.iter().all(covered)

@@ -1,11 +1,14 @@
 //! Reload of manifests without a restart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::signal::unix::Signal;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Error, Kinds};
@@ -15,13 +18,29 @@ use crate::stack::Stack;
 use crate::store::ResourceId;
 use crate::telemetry::Metrics;
 
-/// Reads the manifests again at every SIGHUP.
+/// Interval between two looks at the files. A mounted ConfigMap changes through a symbolic link,
+/// and nobody sends a signal then. As for certificates, contents are compared.
+const POLL_EVERY: Duration = Duration::from_secs(30);
+
+/// Reads the manifests again at every SIGHUP, and when the files change.
 #[derive(Debug)]
 pub(super) struct Reload {
     kinds: Kinds,
     stack: Arc<Stack<Api>>,
     hangup: Signal,
     outcomes: Family<Outcome, Counter>,
+    /// Of the files at the last reload; `None` before the first look.
+    fingerprint: Option<[u8; 32]>,
+}
+
+/// Why manifests are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Signal,
+    /// The contents of the files differ.
+    Files,
+    /// Files may have changed between the start of the server and the first look.
+    FirstLook,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,14 +72,16 @@ impl Reload {
             stack,
             hangup,
             outcomes,
+            fingerprint: None,
         }
     }
 
     /// Runs until `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        while let Some(Some(())) = stop.run_until_cancelled(self.hangup.recv()).await {
-            let outcome = match stop.run_until_cancelled(self.reload()).await {
-                Some(Ok(resources)) => {
+        while let Some(Some(cause)) = stop.run_until_cancelled(self.cause()).await {
+            let outcome = match stop.run_until_cancelled(self.reload(cause)).await {
+                Some(Ok(None)) => continue,
+                Some(Ok(Some(resources))) => {
                     tracing::info!(resources, "reloaded resource definitions");
                     RELOADED
                 }
@@ -74,10 +95,36 @@ impl Reload {
         }
     }
 
-    async fn reload(&self) -> Result<usize, Error> {
+    /// Waits until the manifests should be read; `None` if there are no more signals.
+    async fn cause(&mut self) -> Option<Cause> {
+        loop {
+            let signalled = tokio::select! {
+                signal = self.hangup.recv() => {
+                    signal?;
+                    true
+                }
+                () = sleep(POLL_EVERY) => false,
+            };
+            // Before the manifests are read, so that a change meanwhile is seen at the next look.
+            let kinds = self.kinds.clone();
+            let files = spawn_blocking(move || kinds.fingerprint()).await.ok()?;
+            match self.fingerprint.replace(files) {
+                _ if signalled => return Some(Cause::Signal),
+                None => return Some(Cause::FirstLook),
+                Some(before) if before != files => return Some(Cause::Files),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Returns the number of resources; `None` if they are the same at the first look.
+    async fn reload(&self, cause: Cause) -> Result<Option<usize>, Error> {
         let api = &self.stack.inner;
         let old = api.catalog.load_full();
         let new = self.kinds.load()?;
+        if cause == Cause::FirstLook && old.is_same(&new) {
+            return Ok(None);
+        }
         let codec = Arc::new(new.clone());
         // The store first: a request for a new resource must not arrive before the store knows it.
         if let Err(error) = api.store.reload(codec, changed(&old, &new)).await {
@@ -87,7 +134,7 @@ impl Reload {
         api.paths.describe(&new);
         let resources = new.resources().count();
         api.catalog.store(Arc::new(new));
-        Ok(resources)
+        Ok(Some(resources))
     }
 }
 

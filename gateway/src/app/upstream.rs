@@ -11,10 +11,14 @@ use crate::admission::{Chain, NamespaceLifecycle};
 use crate::auth::{Authenticators, BearerToken, Certificates};
 use crate::authz::{Authorizers, PrivilegedGroups, SubjectAccessReview, TrustFrontProxy};
 use crate::config::{self, Delegation};
+use crate::health::Health;
 use crate::kube::informer::{AuthenticationInformer, Namespaces};
 use crate::kube::reviews::{SubjectAccessReviews, TokenReviews};
 use crate::kube::{self, Cluster};
 use crate::serving::cert_reload::Reloader;
+use crate::serving::expiry::Expirations;
+use crate::serving::tls;
+use crate::serving_certificate::Keeper;
 use crate::telemetry::Metrics;
 
 /// Longest wait for the authorities of the cluster at startup.
@@ -27,6 +31,7 @@ pub struct Upstream {
     cluster: Cluster,
     authorities: Option<AuthenticationInformer>,
     namespaces: Option<Namespaces>,
+    certificate: Option<Keeper>,
 }
 
 impl Upstream {
@@ -58,6 +63,7 @@ impl Upstream {
         let authentication = cluster.authentication.clone().filter(|_| missing);
         Ok(Self {
             authorities: authentication.map(AuthenticationInformer::new),
+            certificate: keeper(config, &cluster)?,
             namespaces: cluster.core.clone().map(Namespaces::new),
             cluster,
         })
@@ -74,7 +80,8 @@ impl Upstream {
         let read = timeout(LOOKUP_TIMEOUT, informer.read()).await;
         match read.unwrap_or(Err(kube::Error::Timeout(LOOKUP_TIMEOUT))) {
             Ok(()) => Ok(()),
-            Err(error) if delegation.tolerate_lookup_failure => {
+            // `/readyz` fails until the authorities and the certificate have been read.
+            Err(error) if delegation.tolerate_lookup_failure || self.certificate.is_some() => {
                 tracing::warn!(%error, "cannot read the authorities of the cluster, retrying");
                 Ok(())
             }
@@ -82,11 +89,30 @@ impl Upstream {
         }
     }
 
-    /// Adds the authorities of the cluster to those of the files.
-    pub(super) fn follow(&self, certificates: Reloader) -> Reloader {
-        match &self.authorities {
+    /// The serving certificate, and the authorities of the files and of the cluster.
+    pub(super) fn certificates(&self, files: tls::Files) -> Result<Reloader, tls::Error> {
+        let certificates = match &self.certificate {
+            Some(keeper) => Reloader::managed(files, keeper.served())?,
+            None => Reloader::new(files)?,
+        };
+        Ok(match &self.authorities {
             Some(informer) => certificates.following(informer.published()),
             None => certificates,
+        })
+    }
+
+    /// Probes that wait for the first certificate and the first authorities, if the server starts
+    /// without them.
+    pub(super) fn probes(&self, health: Health) -> Health {
+        match &self.certificate {
+            None => health,
+            Some(keeper) => {
+                let authorities = self.authorities.as_ref();
+                health.waiting_for(
+                    Some(keeper.ready()),
+                    authorities.map(AuthenticationInformer::synced),
+                )
+            }
         }
     }
 
@@ -132,8 +158,17 @@ impl Upstream {
         chain
     }
 
-    /// Starts the informers.
-    pub(super) fn start(self, tasks: &mut JoinSet<&'static str>, stop: &CancellationToken) {
+    /// Starts the informers and the keeper of the certificate.
+    pub(super) fn start(
+        self,
+        expirations: Expirations,
+        tasks: &mut JoinSet<&'static str>,
+        stop: &CancellationToken,
+    ) {
+        if let Some(keeper) = self.certificate {
+            let run = keeper.run(expirations, stop.clone());
+            tasks.spawn(named("keeper of the serving certificate", run));
+        }
         if let Some(authorities) = self.authorities {
             let run = authorities.run(stop.clone());
             tasks.spawn(named("informer of authorities", run));
@@ -143,4 +178,13 @@ impl Upstream {
             tasks.spawn(named("informer of namespaces", run));
         }
     }
+}
+
+/// The keeper of a self-managed certificate.
+fn keeper(config: &config::Server, cluster: &Cluster) -> Result<Option<Keeper>, Error> {
+    let Some(managed) = config.self_managed.clone() else {
+        return Ok(None);
+    };
+    let client = cluster.core.clone().ok_or(config::Error::NoCluster)?;
+    Ok(Some(Keeper::new(client, managed)?))
 }

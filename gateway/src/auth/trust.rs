@@ -14,7 +14,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::{Error, RequestHeaders};
+use super::{Error, RequestHeaders, x509};
 use crate::kube::informer::{AuthenticationConfig, FrontProxyConfig};
 
 /// The authorities in use; replaced as a whole when a file or the cluster changes one.
@@ -40,6 +40,7 @@ pub struct FrontProxies {
 pub struct Bundle {
     verifier: Arc<dyn ClientCertVerifier>,
     roots: Arc<RootCertStore>,
+    expires: Option<i64>,
 }
 
 /// Why a CA file cannot be used.
@@ -130,9 +131,13 @@ impl Bundle {
     /// If it contains no certificate, or one that cannot be used.
     pub fn from_pem(pem: &[u8]) -> Result<Self, BundleError> {
         let mut roots = RootCertStore::empty();
+        let mut expires = None;
         for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate?;
+            let expiry = x509::expiry(&certificate);
+            expires = expires.into_iter().chain(expiry).min();
             roots
-                .add(certificate?)
+                .add(certificate)
                 .map_err(|err| BundleError::Certificate(err.to_string()))?;
         }
         if roots.is_empty() {
@@ -143,12 +148,22 @@ impl Bundle {
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider)
             .build()
             .map_err(|err| BundleError::Certificate(err.to_string()))?;
-        Ok(Self { verifier, roots })
+        Ok(Self {
+            verifier,
+            roots,
+            expires,
+        })
     }
 
     /// The authorities, whose names the TLS handshake sends as hints.
     pub fn roots(&self) -> &RootCertStore {
         &self.roots
+    }
+
+    /// When the first of them expires; seconds since 1970.
+    #[must_use]
+    pub const fn expires(&self) -> Option<i64> {
+        self.expires
     }
 
     /// Verifies that `chain` (leaf first) leads to one of these authorities, is valid now and may

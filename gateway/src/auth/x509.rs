@@ -41,6 +41,13 @@ pub(super) fn front_proxy_name(certificate: &CertificateDer<'_>) -> Result<Strin
     Ok(common_name(&parsed).unwrap_or_default())
 }
 
+/// When a certificate expires, in seconds since 1970; `None` if it cannot be read.
+#[must_use]
+pub fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.validity().not_after.timestamp())
+}
+
 fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     let last = certificate.subject().iter_common_name().last()?;
     last.as_str().ok().map(str::to_owned)

@@ -38,7 +38,7 @@ const DEFAULTS: &[(&str, &str)] = &[
 #[command(next_help_heading = "Kinds")]
 pub struct Kinds {
     /// A directory or file of CRD manifests to serve; its resources replace compiled-in resources
-    /// of the same name. May be repeated. Reloaded on SIGHUP.
+    /// of the same name. May be repeated. Reloaded on SIGHUP, and when the files change.
     #[arg(long, env = "ARK_RESOURCES", value_name = "DIR", value_delimiter = ',')]
     pub resources: Vec<PathBuf>,
 
@@ -57,6 +57,12 @@ pub struct Kinds {
 }
 
 impl Kinds {
+    /// A digest of the files of `--resources`: if it is the same, [`Kinds::load`] gives the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        resources::fingerprint(&self.resources)
+    }
+
     /// Reads and validates all manifests, and logs their warnings.
     ///
     /// # Errors

@@ -2,14 +2,26 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{DelegationFlags, Error, FrontProxy, Kinds, Server, Tuning};
+use super::{DelegationFlags, Error, FrontProxy, Kinds, SelfManagedFlags, Server, Tuning};
 use crate::backend::{Endpoint, Tls};
 use crate::handlers::Namespaces;
+use crate::request::deadline::parse_go_duration;
 use crate::serving::tls;
+
+/// Default of `--shutdown-delay-duration`. Longer than the interval of kubelet's readiness probes and
+/// the propagation of EndpointSlices, so that no kube-apiserver sends a request to a closed port.
+/// kube-apiserver's own default is 0; OpenShift settled on 10 to 15 s for aggregated servers.
+const SHUTDOWN_DELAY: &str = "15s";
 
 /// Flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(group(
+    clap::ArgGroup::new("serving_certificate")
+        .required(true)
+        .args(["tls_cert_file", "self_managed_tls_secret"])
+))]
 pub struct Serve {
     /// Where the storage driver listens: `unix:///SOCKET`, or `https://HOST:PORT` with mutual TLS.
     #[arg(long, env = "ARK_BACKEND", value_name = "ADDRESS")]
@@ -46,16 +58,34 @@ pub struct Serve {
     pub secure_port: u16,
 
     /// Certificate shown to clients, PEM, leaf first; read again when it changes.
-    #[arg(long, env = "ARK_TLS_CERT_FILE", value_name = "FILE")]
-    pub tls_cert_file: PathBuf,
+    #[arg(
+        long,
+        env = "ARK_TLS_CERT_FILE",
+        value_name = "FILE",
+        requires = "tls_private_key_file"
+    )]
+    pub tls_cert_file: Option<PathBuf>,
 
     /// Private key of that certificate, PEM.
-    #[arg(long, env = "ARK_TLS_PRIVATE_KEY_FILE", value_name = "FILE")]
-    pub tls_private_key_file: PathBuf,
+    #[arg(
+        long,
+        env = "ARK_TLS_PRIVATE_KEY_FILE",
+        value_name = "FILE",
+        requires = "tls_cert_file"
+    )]
+    pub tls_private_key_file: Option<PathBuf>,
+
+    /// Self-managed certificate.
+    #[command(flatten)]
+    pub self_managed: SelfManagedFlags,
 
     /// Authorities whose certificates identify users, PEM.
     #[arg(long, env = "ARK_CLIENT_CA_FILE", value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
+
+    /// How long requests are served after SIGTERM while /readyz fails, before the drain.
+    #[arg(long, env = "ARK_SHUTDOWN_DELAY_DURATION", value_name = "DURATION", default_value = SHUTDOWN_DELAY, value_parser = parse_go_duration)]
+    pub shutdown_delay_duration: Duration,
 
     /// Cluster.
     #[command(flatten)]
@@ -87,8 +117,7 @@ impl Serve {
             store: self.tuning.store(),
             kinds: self.kinds.clone(),
             tls: tls::Files {
-                certificate: self.tls_cert_file.clone(),
-                private_key: self.tls_private_key_file.clone(),
+                serving: self.serving_files(),
                 client_ca: self.client_ca_file.clone(),
                 request_header_ca,
                 request_headers: proxy.headers()?,
@@ -97,6 +126,15 @@ impl Serve {
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::OfCluster,
             delegation: self.delegation.delegation()?,
+            shutdown_delay: self.shutdown_delay_duration,
+            self_managed: self.self_managed.config(),
+        })
+    }
+
+    fn serving_files(&self) -> Option<tls::ServingFiles> {
+        Some(tls::ServingFiles {
+            certificate: self.tls_cert_file.clone()?,
+            private_key: self.tls_private_key_file.clone()?,
         })
     }
 

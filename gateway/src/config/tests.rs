@@ -83,6 +83,42 @@ fn delegation_flags_have_defaults_of_kube_apiserver() {
     );
 }
 
+#[tokio::test]
+async fn self_managed_certificate_replaces_files_and_needs_a_cluster() {
+    let parse = |flags: &str| {
+        let line = format!("serve --backend unix:///x --client-ca-file ca {flags}");
+        Line::try_parse_from(line.split_whitespace())
+    };
+    let flags = "--self-managed-tls-secret ark-system/tls \
+        --self-managed-tls-service ark-system/ark --self-managed-tls-apiservices ";
+    let server = parse(&format!("{flags} v1.x.io,v1.y.io")).unwrap();
+    let server = server.serve.server().unwrap();
+    assert!(server.tls.serving.is_none());
+    assert_eq!(server.shutdown_delay, Duration::from_secs(15));
+    let managed = server.self_managed.clone().unwrap();
+    assert_eq!(managed.api_services, ["v1.x.io", "v1.y.io"]);
+    assert_eq!(
+        managed.host_names(),
+        [
+            "ark.ark-system.svc",
+            "ark.ark-system.svc.cluster.local",
+            "ark.ark-system"
+        ]
+    );
+    let error = Upstream::configure(&server).await.unwrap_err().to_string();
+    assert!(
+        error.contains("needs a cluster: set --kubeconfig"),
+        "{error}"
+    );
+    let error = parse(&format!("{flags} queries"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("VERSION.GROUP"), "{error}");
+    assert!(parse(&format!("{flags} v1.x.io --tls-cert-file c")).is_err());
+    assert!(parse("").is_err());
+}
+
 #[test]
 fn backend_requires_socket_or_mutual_tls() {
     for (backend, part) in [

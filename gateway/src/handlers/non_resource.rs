@@ -107,7 +107,7 @@ pub(crate) async fn respond(
     }
     let (discovery, head, query) = (&documents.discovery, &head, head.uri.query());
     let found = match info.path.as_str() {
-        "/" | "/index.html" => Some(index(&documents)),
+        "/" | "/index.html" => Some(index(&documents, &paths.health)),
         "/metrics" => Some(paths.exposition.respond()),
         path => probe(&paths.health, path, query),
     };
@@ -149,13 +149,13 @@ fn probe(health: &Health, path: &str, query: Option<&str>) -> Option<Response<Bo
 }
 
 /// `/`: the list of paths.
-fn index(documents: &Documents) -> Response<Body> {
+fn index(documents: &Documents, health: &Health) -> Response<Body> {
     let mut paths = documents.discovery.paths();
     paths.extend(documents.openapi.paths());
     for endpoint in Endpoint::ALL {
         let name = endpoint.name();
         paths.push(format!("/{name}"));
-        let checks = endpoint.check_names();
+        let checks = health.check_names(endpoint);
         paths.extend(checks.map(|check| format!("/{name}/{check}")));
     }
     paths.extend(["/metrics".to_owned(), "/version".to_owned()]);

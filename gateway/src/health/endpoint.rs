@@ -27,16 +27,17 @@ impl Endpoint {
         }
     }
 
-    /// The names of the checks, in the order of the verbose output.
-    pub fn check_names(self) -> impl Iterator<Item = &'static str> {
-        self.checks().iter().map(|check| check.name())
-    }
-
     pub(super) const fn checks(self) -> &'static [Check] {
         match self {
             Self::Healthz => &[Check::Ping, Check::Storage],
             Self::Livez => &[Check::Ping],
-            Self::Readyz => &[Check::Ping, Check::Storage, Check::Shutdown],
+            Self::Readyz => &[
+                Check::Ping,
+                Check::Storage,
+                Check::Certificate,
+                Check::Authorities,
+                Check::Shutdown,
+            ],
         }
     }
 }

@@ -76,7 +76,7 @@ struct Details {
     retry_after_seconds: u32,
 }
 
-/// A request that can be repeated.
+/// A request that can be repeated. A PATCH is a server-side apply.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) method: Method,
@@ -134,10 +134,16 @@ impl Call<'_> {
     }
 
     async fn exchange(&self, client: &Client) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
+        // JSON is YAML.
+        let content_type = if self.method == Method::PATCH {
+            "application/apply-patch+yaml"
+        } else {
+            "application/json"
+        };
         let request = Request::builder()
             .method(self.method.clone())
             .uri(self.path)
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, content_type)
             .header(ACCEPT, "application/json")
             .body(Body::from(self.body.to_vec()))
             .map_err(|error| Error::Unreadable(error.to_string()))?;
@@ -211,6 +217,12 @@ impl Error {
     #[must_use]
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::Rejected { code: 404, .. })
+    }
+
+    /// Whether the object is not the one that was read: its resourceVersion or UID differs.
+    #[must_use]
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Rejected { code: 409, .. })
     }
 
     /// `DefaultShouldRetry` of `k8s.io/apiserver/pkg/util/webhook`.

@@ -7,3 +7,5 @@ mod follow;
 
 pub use authentication::{AuthenticationConfig, AuthenticationInformer, FrontProxyConfig};
 pub use namespaces::{Namespaces, Phase};
+
+pub(super) use follow::follow;

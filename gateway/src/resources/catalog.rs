@@ -81,6 +81,18 @@ impl Catalog {
         Served::new(Arc::clone(self.get(group, plural)?), version)
     }
 
+    /// Whether both define the same resources alike.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let definitions = |it: &Self| -> Vec<_> {
+            let resources = it.resources();
+            resources
+                .map(|resource| (resource.id().clone(), resource.fingerprint()))
+                .collect()
+        };
+        definitions(self) == definitions(other)
+    }
+
     /// All resources, by group and plural name.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.groups.values().flat_map(BTreeMap::values)

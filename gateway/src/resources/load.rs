@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api_types::field;
 use crd_schema::Definition;
+use ring::digest::{Context, SHA256};
 use serde_json::Value;
 
 use super::body_limit::{self, BodyLimit};
@@ -101,6 +102,34 @@ pub fn read_paths(
         }
     }
     Ok(manifests)
+}
+
+/// A digest of the names and contents of the files that [`read_paths`] would read, or of the error:
+/// equal digests mean the same result.
+#[must_use]
+pub fn fingerprint(paths: &[PathBuf]) -> [u8; 32] {
+    let mut digest = Context::new(&SHA256);
+    // Lengths separate the parts, so that no two sequences of parts have one text.
+    let mut part = |bytes: &[u8]| {
+        digest.update(&bytes.len().to_le_bytes());
+        digest.update(bytes);
+    };
+    for path in paths {
+        let files = files(path).unwrap_or_else(|error| {
+            part(error.to_string().as_bytes());
+            Vec::new()
+        });
+        for file in files {
+            part(file.as_os_str().as_encoded_bytes());
+            match std::fs::read(&file) {
+                Ok(text) => part(&text),
+                Err(error) => part(error.to_string().as_bytes()),
+            }
+        }
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.finish().as_ref());
+    bytes
 }
 
 /// Parses the manifests of one text; `source` names it in errors. YAML documents are separated by

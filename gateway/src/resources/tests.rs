@@ -188,3 +188,29 @@ fn directories_are_read_in_name_order() {
     let expected = format!("{path}: others.x.io: kind Foo is already that of foos.x.io");
     assert_eq!(error(folder.path().to_owned()), expected);
 }
+
+#[test]
+fn fingerprint_follows_files_through_symbolic_links() {
+    // As kubelet mounts a ConfigMap: files link to `..data`, which is replaced as a whole.
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let version = |name: &str, text: &str| {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("a.yaml"), text).unwrap();
+        std::os::unix::fs::symlink(name, at("..tmp")).unwrap();
+        std::fs::rename(at("..tmp"), at("..data")).unwrap();
+    };
+    version("..1", "x: 1");
+    std::os::unix::fs::symlink("..data/a.yaml", at("a.yaml")).unwrap();
+    let fingerprint = || super::fingerprint(&[folder.path().to_owned()]);
+    let first = fingerprint();
+    assert_eq!(fingerprint(), first);
+    version("..2", "x: 2");
+    let second = fingerprint();
+    assert_ne!(second, first);
+    version("..3", "x: 1");
+    assert_eq!(fingerprint(), first, "names of folders do not matter");
+    std::fs::remove_file(at("a.yaml")).unwrap();
+    let missing = fingerprint();
+    assert!(missing != first && missing != second);
+}

@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::cert_reload::Reloader;
-use super::tls::Files;
+use super::tls::{Files, ServingFiles};
 use super::*;
 use crate::auth::{Authenticators, Certificates, Peer, RequestHeaders};
 use pki::Pki;
@@ -96,8 +96,10 @@ async fn test_server(bounds: Bounds) -> TestServer {
     let pki = Pki::load_or_create(&directory.path().join("pki"), &["localhost".to_owned()]);
     let pki = pki.unwrap();
     let certificates = Reloader::new(Files {
-        certificate: pki.server.clone(),
-        private_key: pki.server_key.clone(),
+        serving: Some(ServingFiles {
+            certificate: pki.server.clone(),
+            private_key: pki.server_key.clone(),
+        }),
         client_ca: Some(pki.authority.clone()),
         request_header_ca: None,
         request_headers: RequestHeaders::default(),

@@ -91,7 +91,7 @@ impl End {
 
 impl Drain {
     fn of(lifecycle: &Lifecycle) -> Self {
-        let signal = lifecycle.shutdown_initiated.clone();
+        let signal = lifecycle.not_accepting_new_requests.clone();
         Self {
             begun: Arc::clone(&lifecycle.draining),
             signal: Box::pin(signal.cancelled_owned()),

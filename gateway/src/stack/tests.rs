@@ -329,7 +329,7 @@ async fn drain_ends_watches_and_rejects_new_requests() {
     let mut body = watch.into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(&first[..], b"event\n");
-    fixture.stack.lifecycle.drain().await;
+    fixture.stack.lifecycle.drain(Duration::ZERO).await;
     assert!(body.frame().await.is_none(), "the watch ends cleanly");
     let after_drain = fixture
         .stack

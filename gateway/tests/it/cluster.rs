@@ -11,3 +11,5 @@ mod authentication;
 mod authorization;
 #[path = "cluster/namespaces.rs"]
 mod namespaces;
+#[path = "cluster/self_managed.rs"]
+mod self_managed;

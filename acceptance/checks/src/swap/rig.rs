@@ -146,6 +146,8 @@ impl<'a> Rig<'a> {
         let pki = self.folder.join("data").join("pki");
         let mut command = Command::new(self.programs.path("ark-apiserver"));
         command.args(["serve", "--bind-address", "127.0.0.1", "--backend", backend]);
+        // No load balancer follows `readyz` here.
+        command.args(["--shutdown-delay-duration", "0s"]);
         command.arg("--secure-port").arg(port.to_string());
         command.arg("--tls-cert-file").arg(pki.join("server.crt"));
         command

@@ -52,6 +52,7 @@ pub struct FrontProxyConfig {
 pub struct AuthenticationInformer {
     client: Client,
     published: watch::Sender<AuthenticationConfig>,
+    synced: watch::Sender<bool>,
 }
 
 // === impl AuthenticationConfig ===
@@ -105,12 +106,18 @@ impl AuthenticationInformer {
         Self {
             client,
             published: watch::Sender::default(),
+            synced: watch::Sender::new(false),
         }
     }
 
     /// The configuration, as it changes.
     pub fn published(&self) -> watch::Receiver<AuthenticationConfig> {
         self.published.subscribe()
+    }
+
+    /// Whether the ConfigMap has been read, or is known to be missing.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
     }
 
     /// Reads the ConfigMap once. A missing one is not an error: kube-apiserver may not have written
@@ -127,10 +134,12 @@ impl AuthenticationInformer {
         match call.send::<ConfigMap>(&self.client, None).await {
             Ok(map) => {
                 self.publish(&map);
+                self.synced.send_replace(true);
                 Ok(())
             }
             Err(error) if error.is_not_found() => {
                 tracing::warn!("ConfigMap {NAMESPACE}/{NAME} does not exist yet");
+                self.synced.send_replace(true);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -149,7 +158,10 @@ impl AuthenticationInformer {
                     "ConfigMap {NAMESPACE}/{NAME} was deleted, keeping its last content"
                 );
             }
-            Event::Init | Event::InitDone => {}
+            Event::InitDone => {
+                self.synced.send_replace(true);
+            }
+            Event::Init => {}
         };
         follow("the authentication ConfigMap", api, config, stop, apply).await;
     }

@@ -19,9 +19,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// `k8s.io/apiserver/pkg/server/dynamiccertificates/configmap_cafile_content.go`.
 const RESYNC: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Passes every event to `apply` until `stop` is cancelled. A failed list or watch is logged and
-/// repeated after a pause; `apply` then sees a new list, or the events from where it stopped.
-pub(super) async fn follow<K>(
+/// Passes every event to `apply` until `stop` is cancelled. A failed list or watch is repeated after
+/// a pause; `apply` then sees a new list, or the events from where it stopped. An error is logged
+/// once, until another one or a success.
+pub(in crate::kube) async fn follow<K>(
     what: &'static str,
     api: Api<K>,
     config: watcher::Config,
@@ -33,6 +34,7 @@ pub(super) async fn follow<K>(
     let pauses = || Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let following = async {
         let mut pause = pauses();
+        let mut logged = String::new();
         loop {
             let resync = Instant::now() + RESYNC;
             let mut events = pin!(watcher(api.clone(), config.clone()));
@@ -42,13 +44,18 @@ pub(super) async fn follow<K>(
                         // A list that begins is no success yet.
                         if !matches!(event, Event::Init) {
                             pause = pauses();
+                            logged.clear();
                         }
                         apply(event);
                     }
                     Err(error) => {
                         let delay = pause.next_pause();
                         let seconds = delay.as_secs_f32();
-                        tracing::warn!(%error, seconds, "cannot follow {what}, retrying");
+                        let error = error.to_string();
+                        if error != logged {
+                            tracing::warn!(error, seconds, "cannot follow {what}, retrying");
+                            logged = error;
+                        }
                         sleep(delay).await;
                     }
                 }

@@ -1,4 +1,7 @@
-//! A kube-apiserver of four resources over TLS. It counts reviews, and can be stopped.
+//! A kube-apiserver of six resources over TLS. It counts reviews, and can be stopped.
+
+#[path = "kube_apiserver/objects.rs"]
+mod objects;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -24,7 +27,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-const CONFIG_MAPS: &str = "/api/v1/namespaces/kube-system/configmaps";
 const CONFIG_MAP: &str = "extension-apiserver-authentication";
 
 /// The server; stops when dropped.
@@ -56,6 +58,10 @@ pub(crate) struct State {
     pub(crate) live: HashMap<String, &'static str>,
     /// Reads of one namespace.
     pub(crate) looked_up: usize,
+    /// Method and resource of each write.
+    pub(crate) writes: Vec<String>,
+    /// Resources whose updates are rejected.
+    pub(crate) forbidden: HashSet<&'static str>,
     objects: BTreeMap<(&'static str, String), Value>,
     log: Vec<(&'static str, Value)>,
 }
@@ -183,10 +189,10 @@ impl State {
         self.log.push((resource, event));
     }
 
-    fn list(&self, resource: &'static str) -> Value {
+    fn list(&self, resource: &'static str, only: Option<&str>) -> Value {
         let objects = self.objects.iter();
         let items: Vec<&Value> = objects
-            .filter(|((of, _), _)| *of == resource)
+            .filter(|((of, name), _)| *of == resource && only.is_none_or(|only| only == name))
             .map(|(_, object)| object)
             .collect();
         let version = self.log.len().to_string();
@@ -273,22 +279,26 @@ async fn respond(
             }
             answer
         }
-        "/api/v1/namespaces" | CONFIG_MAPS => {
-            let resource = if path == CONFIG_MAPS {
-                "configmaps"
-            } else {
-                "namespaces"
-            };
-            if query.contains("watch=true") {
-                return Ok(watching(&state, &moved, resource, query));
+        path => match objects::located(path) {
+            None => (404, status(404, "NotFound", path)),
+            Some((resource, None)) => {
+                let only = objects::selected(query);
+                if objects::BY_NAME.contains(&resource) && only.is_none() {
+                    let text = "allowed by name only";
+                    return Ok(reply(403, &status(403, "Forbidden", text)));
+                }
+                if query.contains("watch=true") {
+                    return Ok(watching(&state, &moved, (resource, only), query));
+                }
+                (200, state.lock().list(resource, only.as_deref()))
             }
-            (200, state.lock().list(resource))
-        }
-        path => match path.strip_prefix(CONFIG_MAPS) {
-            Some(name) => state.lock().get("configmaps", name.trim_start_matches('/')),
-            None => {
-                let name = path.strip_prefix("/api/v1/namespaces/").unwrap_or_default();
-                state.lock().get("namespaces", name)
+            Some((resource, Some(name))) if head.method == "GET" => {
+                state.lock().get(resource, name)
+            }
+            Some((resource, Some(name))) => {
+                let written = state.lock().write(&head, resource, name, review);
+                moved.send_replace(());
+                written
             }
         },
     };
@@ -305,27 +315,34 @@ fn reply(code: u16, body: &Value) -> Response<Body> {
 fn watching(
     state: &Arc<Mutex<State>>,
     moved: &watch::Sender<()>,
-    resource: &'static str,
+    (resource, only): (&'static str, Option<String>),
     query: &str,
 ) -> Response<Body> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     let version = pairs.find(|(key, _)| key == "resourceVersion");
     let version: usize = version.map_or(0, |(_, value)| value.parse().unwrap_or(0));
     let start = (Arc::clone(state), moved.subscribe(), version);
-    let events = stream::unfold(start, move |(state, mut changes, mut at)| async move {
-        loop {
-            changes.borrow_and_update();
-            let next = {
-                let state = state.lock();
-                let mut rest = state.log.iter().enumerate().skip(at);
-                let found = rest.find(|(_, (of, _))| *of == resource);
-                found.map(|(index, (_, event))| (index + 1, format!("{event}\n")))
-            };
-            if let Some((after, line)) = next {
-                at = after;
-                return Some((Ok::<_, Infallible>(line), (state, changes, at)));
+    let events = stream::unfold(start, move |(state, mut changes, mut at)| {
+        let only = only.clone();
+        async move {
+            loop {
+                changes.borrow_and_update();
+                let next = {
+                    let state = state.lock();
+                    let mut rest = state.log.iter().enumerate().skip(at);
+                    let wanted = |event: &Value| {
+                        let name = &event["object"]["metadata"]["name"];
+                        only.as_ref().is_none_or(|only| name == only)
+                    };
+                    let found = rest.find(|(_, (of, event))| *of == resource && wanted(event));
+                    found.map(|(index, (_, event))| (index + 1, format!("{event}\n")))
+                };
+                if let Some((after, line)) = next {
+                    at = after;
+                    return Some((Ok::<_, Infallible>(line), (state, changes, at)));
+                }
+                changes.changed().await.ok()?;
             }
-            changes.changed().await.ok()?;
         }
     });
     Response::new(Body::from_stream(events))

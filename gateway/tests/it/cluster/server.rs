@@ -38,16 +38,25 @@ pub(crate) struct TestServer {
     pub(crate) users: Pair,
     /// Signs front proxies.
     pub(crate) proxies: Pair,
-    address: SocketAddr,
+    pub(crate) gateway: Gateway,
     serving: Pair,
-    _fake: Fake,
     _files: tempfile::TempDir,
-    _running: JoinSet<()>,
+}
+
+/// The server without certificates of its own; stops when dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    /// Starts the drain.
+    pub(crate) stop: CancellationToken,
+    running: JoinSet<()>,
+    _fake: Fake,
 }
 
 /// One connection.
 pub(crate) struct Client {
     sender: http1::SendRequest<Body>,
+    /// The certificate of the server.
+    pub(crate) served: Option<CertificateDer<'static>>,
     _driver: JoinSet<()>,
 }
 
@@ -82,8 +91,6 @@ impl TestServer {
         (users, proxies): (Pair, Pair),
         flags: &str,
     ) -> Result<Self, app::Error> {
-        // Fails if a test before has installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let files = tempfile::tempdir().unwrap();
         let serving = pki::authority("serving").unwrap();
         let pair = pki::serving(&serving, &["127.0.0.1".to_owned()]).unwrap();
@@ -92,80 +99,27 @@ impl TestServer {
             std::fs::write(&path, text).unwrap();
             path.display().to_string()
         };
-        let fake = Fake::new();
-        let kinds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/writes/kinds.yaml");
-        let line = format!(
-            "serve --backend {} --tls-cert-file {} --tls-private-key-file {} --resources {kinds} \
-             --no-default-resources --kubeconfig {} {flags}",
-            fake.endpoint(),
+        let flags = format!(
+            "--tls-cert-file {} --tls-private-key-file {} {flags}",
             file("tls.crt", &pair.certificate),
             file("tls.key", &pair.key),
-            cluster.kubeconfig(),
         );
-        let serve = Line::parse_from(line.split_whitespace()).serve;
-        let config = serve.server()?;
-        let catalog = config.kinds.load()?;
-        let upstream = Upstream::configure(&config).await?;
-        upstream.look_up(&config.delegation).await?;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let process = Process {
-            connections: Handle::current(),
-            descriptors: 1_024,
-        };
-        let io = Io::new(listener, process)?.behind(upstream);
-        let app = App::build(config, catalog, io)?;
-        let mut phase = app.phase();
-        let mut running = JoinSet::new();
-        running.spawn(async move {
-            if let Err(error) = app.run(CancellationToken::new()).await {
-                panic!("{error}");
-            }
-        });
-        let ready = phase.wait_for(|phase| *phase == gateway::store::Phase::Ready);
-        tokio::time::timeout(SOON, ready).await.unwrap().unwrap();
         Ok(Self {
+            gateway: Gateway::start(&cluster, &flags).await?,
             cluster,
             users,
             proxies,
-            address,
             serving,
-            _fake: fake,
             _files: files,
-            _running: running,
         })
     }
 
     /// A connection with a certificate.
     pub(crate) async fn connect(&self, certificate: Option<&Pair>) -> Client {
-        let mut roots = RootCertStore::empty();
-        roots.add(der(&self.serving)).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let config = match certificate {
-            None => builder.with_no_client_auth(),
-            Some(pair) => {
-                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-                let config = builder.with_client_auth_cert(vec![der(pair)], key);
-                config.unwrap()
-            }
-        };
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, stream).await.unwrap();
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        let mut running = JoinSet::new();
-        running.spawn(async move {
-            let _ = driver.await;
-        });
-        Client {
-            sender,
-            _driver: running,
-        }
+        let serving = &self.serving.certificate;
+        self.gateway
+            .connect(serving, "127.0.0.1", certificate)
+            .await
     }
 
     /// A connection of a user with a certificate.
@@ -186,6 +140,115 @@ impl TestServer {
         let mut client = self.connect(None).await;
         client.ask(line, &[("Authorization", &header)]).await
     }
+}
+
+impl Gateway {
+    /// A server behind the cluster, whose objects are loaded.
+    pub(crate) async fn start(cluster: &KubeApiserver, flags: &str) -> Result<Self, app::Error> {
+        // Fails if a test before has installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let fake = Fake::new();
+        let kinds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/writes/kinds.yaml");
+        let line = format!(
+            "serve --backend {} --resources {kinds} --no-default-resources --kubeconfig {} {flags}",
+            fake.endpoint(),
+            cluster.kubeconfig(),
+        );
+        let serve = Line::parse_from(line.split_whitespace()).serve;
+        let config = serve.server()?;
+        let catalog = config.kinds.load()?;
+        let upstream = Upstream::configure(&config).await?;
+        upstream.look_up(&config.delegation).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let process = Process {
+            connections: Handle::current(),
+            descriptors: 1_024,
+        };
+        let io = Io::new(listener, process)?.behind(upstream);
+        let app = App::build(config, catalog, io)?;
+        let mut phase = app.phase();
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        let stopped = stop.clone();
+        running.spawn(async move {
+            if let Err(error) = app.run(stopped).await {
+                panic!("{error}");
+            }
+        });
+        let ready = phase.wait_for(|phase| *phase == gateway::store::Phase::Ready);
+        tokio::time::timeout(SOON, ready).await.unwrap().unwrap();
+        Ok(Self {
+            address,
+            stop,
+            running,
+            _fake: fake,
+        })
+    }
+
+    /// Waits until the server has ended.
+    pub(crate) async fn ended(&mut self) {
+        let ended = tokio::time::timeout(SOON, self.running.join_next()).await;
+        ended.expect("ends").expect("a task").expect("no panic");
+    }
+
+    /// A connection that verifies the server by a PEM bundle.
+    pub(crate) async fn connect(
+        &self,
+        bundle: &str,
+        name: &'static str,
+        certificate: Option<&Pair>,
+    ) -> Client {
+        let mut roots = RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
+            roots.add(root.unwrap()).unwrap();
+        }
+        let builder = client_config().with_root_certificates(roots);
+        let config = match certificate {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+                let config = builder.with_client_auth_cert(vec![der(pair)], key);
+                config.unwrap()
+            }
+        };
+        self.connect_with(config, name).await.unwrap()
+    }
+
+    /// A connection with this configuration.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub(crate) async fn connect_with(
+        &self,
+        config: ClientConfig,
+        name: &'static str,
+    ) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(self.address).await?;
+        let name = ServerName::try_from(name).unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connector.connect(name, stream).await?;
+        let served = stream.get_ref().1.peer_certificates();
+        let served = served.and_then(|chain| chain.first()).cloned();
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let _ = driver.await;
+        });
+        Ok(Client {
+            sender,
+            served,
+            _driver: running,
+        })
+    }
+}
+
+/// The part of a client's configuration that all have.
+pub(crate) fn client_config() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
 }
 
 impl Client {

@@ -72,8 +72,10 @@ impl TestServer {
             path
         };
         let certificates = Reloader::new(tls::Files {
-            certificate: path("server.crt", &certificate),
-            private_key: path("server.key", &key),
+            serving: Some(tls::ServingFiles {
+                certificate: path("server.crt", &certificate),
+                private_key: path("server.key", &key),
+            }),
             client_ca: Some(path("ca.crt", &authority.pem)),
             request_header_ca: None,
             request_headers: RequestHeaders::default(),
