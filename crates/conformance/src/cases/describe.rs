@@ -1,6 +1,7 @@
 //! D: the driver's description, and the header of every response.
 
 use backend_proto::limits::{MAX_REVISION, PROTOCOL_MINOR};
+use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::health_response::State;
 use backend_proto::v1::{CurrentRevisionRequest, ExportRequest, Header, HealthRequest};
@@ -81,10 +82,12 @@ async fn headers(context: CaseContext) -> Check {
     let mut watch = raw.watch(context.after(0)).await?.into_inner();
     let created = some(watch.message().await?, "first message of a watch")?;
     observed.push(("Watch", created.header));
-    let mut export = raw.export(ExportRequest::default()).await?.into_inner();
-    let first = some(export.message().await?, "first message of an export")?;
-    if let Some(Part::Header(header)) = first.part {
-        observed.push(("Export", Some(header)));
+    if context.has(Capability::Export) {
+        let mut export = raw.export(ExportRequest::default()).await?.into_inner();
+        let first = some(export.message().await?, "first message of an export")?;
+        if let Some(Part::Header(header)) = first.part {
+            observed.push(("Export", Some(header)));
+        }
     }
     let mut store = None;
     for (call, header) in observed {
