@@ -15,79 +15,147 @@ pub(super) fn date_time(text: &str) -> bool {
     text.len() >= 4 && api_types::time::parse(&text.to_ascii_uppercase()).is_some()
 }
 
-/// Go's durations (`1h30m`) and words (`3 days`).
+/// Go's durations (`1h30m`), or a number with a unit anywhere in the text (`3 days`, `PT1H`).
 pub(super) fn duration(text: &str) -> bool {
-    go_duration(text) || words(text)
+    go_duration(text).is_some() || counts_a_unit(text)
 }
 
-fn go_duration(text: &str) -> bool {
+/// The nanoseconds of a text that Go's `time.ParseDuration` accepts, without the sign.
+fn go_duration(text: &str) -> Option<u64> {
+    const LIMIT: u64 = 1 << 63;
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
-        return true;
+        return Some(0);
     }
     if rest.is_empty() {
-        return false;
+        return None;
     }
+    let mut total = 0u64;
     while !rest.is_empty() {
-        let number = rest.len()
-            - rest
-                .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
-                .len();
-        let (digits, after) = rest.split_at(number);
-        if digits.matches('.').count() > 1 || !digits.bytes().any(|b| b.is_ascii_digit()) {
-            return false;
+        let (whole, after) = digits(rest);
+        let (fraction, after) = after.strip_prefix('.').map_or(("", after), digits);
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
         }
-        let units = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
-        let unit = after.len()
-            - after
-                .trim_start_matches(|c: char| c != '.' && !c.is_ascii_digit())
-                .len();
-        let (unit, after) = after.split_at(unit);
-        if !units.contains(&unit) {
-            return false;
-        }
+        let end = after.find(|c: char| c == '.' || c.is_ascii_digit());
+        let (unit, after) = after.split_at(end.unwrap_or(after.len()));
+        let unit = nanoseconds(unit)?;
+        let below = |limit: u64| move |value: &u64| *value <= limit;
+        let whole = match whole {
+            "" => 0,
+            digits => digits.parse::<u64>().ok().filter(below(LIMIT / unit))?,
+        };
+        let part = format!("0.{fraction}0").parse::<f64>().ok()? * unit as f64;
+        let sum = total.checked_add(whole * unit)?.checked_add(part as u64)?;
+        total = Some(sum).filter(below(LIMIT))?;
         rest = after;
     }
-    true
+    // Only a negative duration may have the size of the limit.
+    (total < LIMIT || text.starts_with('-')).then_some(total)
 }
 
-/// A number and a unit anywhere in the text.
-fn words(text: &str) -> bool {
-    const UNITS: [&str; 30] = [
-        "ns",
-        "nano",
-        "nanos",
-        "nanosecond",
-        "nanoseconds",
-        "us",
-        "µs",
-        "micro",
-        "micros",
-        "microsecond",
-        "microseconds",
-        "ms",
-        "milli",
-        "millis",
-        "millisecond",
-        "milliseconds",
-        "s",
-        "sec",
-        "secs",
-        "second",
-        "seconds",
-        "m",
-        "min",
-        "mins",
-        "minute",
-        "minutes",
-        "h",
-        "hr",
-        "hour",
-        "hours",
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+fn nanoseconds(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ns" => 1,
+        // The micro sign and the Greek letter.
+        "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60 * 1_000_000_000,
+        "h" => 3_600 * 1_000_000_000,
+        _ => return None,
+    })
+}
+
+/// Whether a number before a known unit occurs in the text, as `ParseDuration` of kube-openapi's
+/// `strfmt` finds it; every number before a word must fit an i64. Other text is ignored, so most
+/// ISO 8601 durations match.
+fn counts_a_unit(text: &str) -> bool {
+    let mut found = false;
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (number, after) = digits(&rest[start..]);
+        let word = after.trim_start_matches(['\t', '\n', '\u{c}', '\r', ' ']);
+        let letter = |c: char| c.is_ascii_alphabetic() || c == '\u{b5}';
+        let end = word.find(|c: char| !letter(c)).unwrap_or(word.len());
+        if end == 0 {
+            rest = after;
+            continue;
+        }
+        if number.parse::<i64>().is_err() {
+            return false;
+        }
+        found = found || is_unit(&word[..end].to_lowercase());
+        rest = &word[end..];
+    }
+    found
+}
+
+/// A short unit, or a word that begins with a long one: `hours`, `secondly`.
+fn is_unit(word: &str) -> bool {
+    const SHORT: [&str; 10] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d", "w"];
+    const LONG: [&str; 8] = [
+        "nano", "micro", "milli", "sec", "min", "hour", "day", "week",
     ];
-    const LONG: [&str; 6] = ["d", "day", "days", "w", "week", "weeks"];
-    let text = text.trim();
-    let number = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let unit = text[number..].trim();
-    number > 0 && (UNITS.contains(&unit) || LONG.contains(&unit))
+    SHORT.contains(&word) || word == "wk" || LONG.iter().any(|unit| word.starts_with(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    /// Judged by `strfmt.IsDuration` of kube-openapi.
+    #[test]
+    fn durations_are_those_of_strfmt() {
+        for text in [
+            "PT1H",
+            "P1D",
+            "P2W",
+            "P1Y2M",
+            "PT0.5S",
+            "P1Y2M3DT4H5M6S",
+            "1h5m",
+            "-1.5h",
+            ".5s",
+            "0",
+            "+0",
+            "1 day",
+            "3 weeks",
+            "1d",
+            "a 5 hr b",
+            "1 DAY",
+            "5\u{b5}s",
+            "5\u{3bc}s",
+            "2562047h47m16.854775807s",
+            "9223372037s",
+            "1secondly",
+            "-9223372036854775808ns",
+            "1x2h",
+        ] {
+            assert!(super::duration(text), "{text}");
+        }
+        for text in [
+            "",
+            "soon",
+            "P1Y",
+            "P",
+            "PT",
+            "1",
+            "h",
+            "1.h.",
+            "1hrs",
+            "1 fortnight",
+            "99999999999999999999h",
+            "99999999999999999999x1h",
+            "1\u{a0}h",
+            "-",
+            "1..5",
+            "5\u{3bc}t",
+        ] {
+            assert!(!super::duration(text), "{text}");
+        }
+    }
 }

@@ -186,21 +186,16 @@ fn multiple(
     }
 }
 
-/// Whether a number is integral, with go-openapi's tolerance.
+/// Whether a number is integral, with go-openapi's tolerance (`conv.IsFloat64AJSONInteger`): the
+/// nearest integer is compared, so that `0.29 / 0.01`, which is below 29, counts as 29.
 pub(super) fn is_integer(number: f64) -> bool {
     const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+    const EPSILON: f64 = 1e-9;
     if number.is_nan() || number.abs() > MAX_SAFE {
         return false;
     }
-    let (size, whole) = (number.abs(), number.trunc().abs());
-    let difference = (number - number.trunc()).abs();
-    if difference == 0.0 {
-        return true;
-    }
-    if whole == 0.0 || size == 0.0 {
-        return false;
-    }
-    difference / (size + whole) < 1e-9
+    let nearest = number.round();
+    number == nearest || (number - nearest).abs() < EPSILON * nearest.abs()
 }
 
 fn shown(number: &Number) -> Shown {

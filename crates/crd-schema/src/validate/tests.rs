@@ -304,3 +304,20 @@ fn branch_validation_time_is_bounded() {
         ["<nil>: Too long: takes too long to check with anyOf, oneOf, allOf and not"]
     );
 }
+
+/// kube-openapi divides, and accepts quotients that are nearly integers on either side.
+#[test]
+fn hundredths_are_multiples_of_a_hundredth() {
+    let schema = schema(&json!({"type": "number", "multipleOf": 0.01}));
+    let is_valid = |value: f64| {
+        let object = json!({"spec": value});
+        validate(&object, None, &schema).is_empty()
+    };
+    for hundredths in 1..=400 {
+        let value = f64::from(hundredths) / 100.0;
+        assert!(is_valid(value), "{value}");
+    }
+    for value in [0.005, 0.015, 3.999, 1e-9] {
+        assert!(!is_valid(value), "{value}");
+    }
+}
