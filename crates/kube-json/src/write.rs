@@ -91,7 +91,11 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a float as `encoding/json` does: with an exponent below 1e-6 and from 1e21.
+///
+/// Negative zero loses its sign. Go writes `-0`, but kube-apiserver decodes what it stores before it
+/// responds, and then `-0` is the integer 0.
 pub fn write_float(number: f64, out: &mut Vec<u8>) {
+    let number = if number == 0.0 { 0.0 } else { number };
     let size = number.abs();
     let outcome = if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let text = format!("{number:e}");
@@ -196,7 +200,7 @@ mod tests {
             (1e-7, "1e-7"),
             (1.25e-9, "1.25e-9"),
             (-2.5, "-2.5"),
-            (-0.0, "-0"),
+            (-0.0, "0"),
             (12_345_678_901_234_567_890.0, "12345678901234567000"),
         ] {
             check(&json!(number), want);
