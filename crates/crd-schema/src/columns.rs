@@ -171,8 +171,14 @@ fn age(date: &str) -> Shown {
     }
 }
 
-/// Reads a column of a definition.
-pub(crate) fn read(value: &Value, path: &Path<'_>, errors: &mut Vec<Error>) -> Column {
+/// Reads a column of a definition; `None`, and a warning, if its path cannot be parsed.
+/// kube-apiserver then serves the columns before it.
+pub(crate) fn read(
+    value: &Value,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+    warnings: &mut Vec<String>,
+) -> Option<Column> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("");
     let name = text("name");
     if name.is_empty() {
@@ -199,17 +205,22 @@ pub(crate) fn read(value: &Value, path: &Path<'_>, errors: &mut Vec<Error>) -> C
         let detail = "must be a simple json path starting with .";
         errors.push(Error::invalid(json_field, json_path, detail));
     }
-    let parsed = JsonPath::parse(json_path).unwrap_or_else(|error| {
-        let detail = format!("unrecognized column definition: {error}");
-        errors.push(Error::invalid(json_field, json_path, detail));
-        Column::age().path
-    });
+    let parsed = match JsonPath::parse(json_path) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            warnings.push(format!(
+                "{json_field}: {json_path:?} cannot be parsed, so that this column and those after \
+                 it are not shown: {error}"
+            ));
+            return None;
+        }
+    };
     let description = match text("description") {
         "" => format!("Custom resource definition column (in JSONPath format): {json_path}"),
         description => description.to_owned(),
     };
     let priority = value.get("priority").and_then(Value::as_i64).unwrap_or(0);
-    Column {
+    Some(Column {
         name: name.to_owned(),
         kind: kind.unwrap_or(ColumnType::String),
         format: format.to_owned(),
@@ -217,7 +228,7 @@ pub(crate) fn read(value: &Value, path: &Path<'_>, errors: &mut Vec<Error>) -> C
         priority: i32::try_from(priority).unwrap_or(i32::MAX),
         json_path: json_path.to_owned(),
         path: parsed,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -234,7 +245,9 @@ mod tests {
         });
         let mut errors = Vec::new();
         let manifest = json!({"name": "C", "type": kind, "jsonPath": path});
-        let column = read(&manifest, &api_types::field::Path::new("c"), &mut errors);
+        let mut warnings = Vec::new();
+        let at = api_types::field::Path::new("c");
+        let column = read(&manifest, &at, &mut errors, &mut warnings).expect("a column");
         assert_eq!(errors, [], "{path}");
         let now = time::parse("2024-01-02T03:06:05Z").expect("a time");
         assert_eq!(column.cell(&object, now), *want, "{kind} {path}");

@@ -3,6 +3,7 @@
 mod read;
 
 mod names;
+mod strict;
 mod version;
 
 mod fields;
@@ -54,6 +55,17 @@ pub enum Scope {
     Namespaced,
     /// Without a namespace.
     Cluster,
+}
+
+impl Scope {
+    /// The name in a manifest.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Namespaced => "Namespaced",
+            Self::Cluster => "Cluster",
+        }
+    }
 }
 
 /// One version of a resource.

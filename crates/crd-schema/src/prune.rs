@@ -18,6 +18,12 @@ pub fn prune(object: &mut Value, schema: &Structural) -> Vec<String> {
     pruner.unknown.into_sorted()
 }
 
+/// Removes unknown fields from a part of an object; type and metadata are known only in embedded
+/// objects.
+pub(crate) fn prune_part(value: &mut Value, schema: &Structural) {
+    Pruner::default().node(value, Some(schema), false);
+}
+
 #[derive(Default)]
 struct Pruner {
     /// The path of the current value.

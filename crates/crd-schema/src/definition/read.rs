@@ -5,12 +5,13 @@ use api_types::names;
 use serde_json::{Map, Value};
 
 use super::fields::{list, object, text};
-use super::{Definition, Loaded, Scope, Version, names as resource_names, version};
+use super::{Definition, Loaded, Scope, Version, names as resource_names, strict, version};
 
 pub(super) fn definition(manifest: &Value) -> Result<Loaded, Vec<Error>> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     type_meta(manifest, &mut errors);
+    strict::check(manifest, &mut errors, &mut warnings);
     let spec_path = Path::new("spec");
     let spec = object(manifest.get("spec"), &spec_path, &mut errors);
     let group = group(spec, &spec_path, &mut errors);
@@ -20,6 +21,7 @@ pub(super) fn definition(manifest: &Value) -> Result<Loaded, Vec<Error>> {
     let names_map = object(spec.get("names"), &names_path, &mut errors);
     let names = resource_names::read(names_map, &names_path, &mut errors);
     name(manifest, &names.plural, &group, &mut errors);
+    approval(manifest, &group, &mut errors);
     unsupported(spec, &spec_path, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
@@ -67,6 +69,43 @@ fn name(manifest: &Value, plural: &str, group: &str, errors: &mut Vec<Error>) {
         }
         _ => {}
     }
+}
+
+/// Requires the annotation of approved groups for the groups of the Kubernetes community.
+fn approval(manifest: &Value, group: &str, errors: &mut Vec<Error>) {
+    const ANNOTATION: &str = "api-approved.kubernetes.io";
+    const SEE: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
+    let community = |domain: &str| {
+        let rest = group.strip_suffix(domain);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    if !community("k8s.io") && !community("kubernetes.io") {
+        return;
+    }
+    let annotations = manifest.pointer("/metadata/annotations");
+    let value = annotations
+        .and_then(|it| it.get(ANNOTATION))
+        .and_then(Value::as_str);
+    let metadata = Path::new("metadata");
+    let path = metadata.child("annotations");
+    let path = path.key(ANNOTATION);
+    let must = format!("protected groups must have approval annotation {ANNOTATION:?}");
+    match value.unwrap_or_default() {
+        "" => errors.push(Error::required(path, format!("{must}, {SEE}"))),
+        text if text.starts_with("unapproved") || is_url(text) => {}
+        text => {
+            let detail =
+                format!("{must} with either a URL or a reason starting with \"unapproved\", {SEE}");
+            errors.push(Error::invalid(path, text, detail));
+        }
+    }
+}
+
+/// Whether a text is a URI with a scheme and a host.
+fn is_url(text: &str) -> bool {
+    let host = text.split_once("://").map(|(_, rest)| rest);
+    let has_host = host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', '?']));
+    has_host && crate::format::is_valid("uri", text)
 }
 
 fn group(spec: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) -> String {

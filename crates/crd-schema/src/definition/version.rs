@@ -42,7 +42,7 @@ pub(super) fn read(
         deprecated,
         status,
         scale,
-        columns: columns(map, path, errors),
+        columns: columns(map, path, errors, warnings),
         selectable_fields: selectable(map, &schema, path, errors),
         schema: Arc::new(schema),
         name,
@@ -153,15 +153,21 @@ fn scale(value: &Value, path: &Path<'_>, errors: &mut Vec<Error>) -> Option<Scal
     })
 }
 
-fn columns(map: &Map<String, Value>, path: &Path<'_>, errors: &mut Vec<Error>) -> Vec<Column> {
+fn columns(
+    map: &Map<String, Value>,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+    warnings: &mut Vec<String>,
+) -> Vec<Column> {
     let key = "additionalPrinterColumns";
     let items = list(map, key, path, errors);
     let path = path.child(key);
     if items.is_empty() {
         return vec![Column::age()];
     }
-    let read = |(index, value)| columns::read(value, &path.index(index), errors);
-    items.iter().enumerate().map(read).collect()
+    let read = |(index, value)| columns::read(value, &path.index(index), errors, warnings);
+    let columns: Vec<Option<Column>> = items.iter().enumerate().map(read).collect();
+    columns.into_iter().map_while(|column| column).collect()
 }
 
 fn selectable(
