@@ -4,6 +4,7 @@
 //! they change. It resolves the resource of a path ([`Catalog::served`]), decodes stored values
 //! ([`crate::store::Decoder`]), and lists everything served (for discovery).
 
+mod documents;
 mod load;
 
 mod body_limit;

@@ -194,6 +194,15 @@ impl Store {
         self.inner.phase.subscribe()
     }
 
+    /// The number of stored objects of a resource, as far as the caches are complete; `None` before
+    /// the first load and for resources that are not served.
+    #[must_use]
+    pub fn count(&self, resource: &ResourceId) -> Option<usize> {
+        let generation = self.inner.generation.load();
+        let cache = generation.as_ref()?.get(resource)?;
+        Some(cache.snapshot().len())
+    }
+
     /// What the caches hold, for metrics.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -125,6 +125,17 @@ impl Reload {
         if cause == Cause::FirstLook && old.is_same(&new) {
             return Ok(None);
         }
+        let stored = |id: &ResourceId| api.store.count(id).unwrap_or_default();
+        old.check_successor(&new, stored)?;
+        for removed in old.missing_in(&new) {
+            let id = removed.id();
+            let objects = stored(id);
+            tracing::warn!(
+                resource = %id,
+                objects,
+                "resource is not served anymore; its stored objects stay in the backend"
+            );
+        }
         let codec = Arc::new(new.clone());
         // The store first: a request for a new resource must not arrive before the store knows it.
         if let Err(error) = api.store.reload(codec, changed(&old, &new)).await {

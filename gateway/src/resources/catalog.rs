@@ -6,6 +6,7 @@ use std::sync::Arc;
 use api_types::version_order;
 
 use super::{Resource, Served};
+use crate::store::ResourceId;
 
 /// Served resources by group and plural name; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,23 @@ pub enum Conflict {
         kind: String,
         /// The first resource.
         other: String,
+    },
+    /// A definition replaces another one whose stored objects it does not describe.
+    #[error(
+        "{resource}: {field} is immutable: it cannot change from {old} to {new} while {objects} \
+         objects are stored; delete them first"
+    )]
+    Immutable {
+        /// The resource.
+        resource: String,
+        /// The field of the definition.
+        field: &'static str,
+        /// Its value so far.
+        old: String,
+        /// Its value in the new definition.
+        new: String,
+        /// The number of stored objects.
+        objects: usize,
     },
 }
 
@@ -91,6 +109,51 @@ impl Catalog {
                 .collect()
         };
         definitions(self) == definitions(other)
+    }
+
+    /// Checks whether another catalog may replace this one; `stored` counts the objects of a
+    /// resource. As in kube-apiserver, the scope and the kind of a resource cannot change.
+    ///
+    /// # Errors
+    /// At the first resource whose scope or kind would change while it has objects.
+    pub fn check_successor(
+        &self,
+        new: &Self,
+        stored: impl Fn(&ResourceId) -> usize,
+    ) -> Result<(), Conflict> {
+        for resource in new.resources() {
+            let id = resource.id();
+            let Some(before) = self.get(id.group(), id.resource()) else {
+                continue;
+            };
+            let (before, after) = (before.definition(), resource.definition());
+            let fields = [
+                ("spec.scope", before.scope.name(), after.scope.name()),
+                ("spec.names.kind", &before.names.kind, &after.names.kind),
+            ];
+            let Some((field, old, new)) = fields.into_iter().find(|(_, old, new)| old != new)
+            else {
+                continue;
+            };
+            let objects = stored(id);
+            if objects > 0 {
+                return Err(Conflict::Immutable {
+                    resource: id.to_string(),
+                    field,
+                    old: old.to_owned(),
+                    new: new.to_owned(),
+                    objects,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The resources that another catalog does not have.
+    pub fn missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Arc<Resource>> {
+        let missing =
+            |it: &&Arc<Resource>| other.get(it.id().group(), it.id().resource()).is_none();
+        self.resources().filter(missing)
     }
 
     /// All resources, by group and plural name.

@@ -9,7 +9,7 @@ use ring::digest::{Context, SHA256};
 use serde_json::Value;
 
 use super::body_limit::{self, BodyLimit};
-use super::{Catalog, Conflict, Resource};
+use super::{Catalog, Conflict, Resource, documents};
 
 /// A checked definition and its warnings for operators.
 #[derive(Debug, Clone)]
@@ -132,8 +132,9 @@ pub fn fingerprint(paths: &[PathBuf]) -> [u8; 32] {
     bytes
 }
 
-/// Parses the manifests of one text; `source` names it in errors. YAML documents are separated by
-/// `---`; empty ones are skipped.
+/// Parses the manifests of one text; `source` names it in errors. As for kubectl, YAML documents are
+/// separated by `---`, JSON documents may follow one another, and lists stand for their items;
+/// empty documents are skipped.
 ///
 /// # Errors
 /// At the first document that cannot be served.
@@ -143,7 +144,7 @@ pub fn parse(
     default_body_limit: usize,
 ) -> Result<Vec<Manifest>, LoadError> {
     let text = String::from_utf8_lossy(text);
-    let documents = documents(&text);
+    let documents = documents::split(&text);
     let many = documents.len() > 1;
     let mut manifests = Vec::new();
     for (index, document) in documents.into_iter().enumerate() {
@@ -159,8 +160,11 @@ pub fn parse(
                 problem,
             }
         })?;
-        if !parsed.value.is_null() {
-            manifests.push(manifest(at, parsed.value, default_body_limit)?);
+        if parsed.value.is_null() {
+            continue;
+        }
+        for (item, value) in documents::objects(parsed.value) {
+            manifests.push(manifest(format!("{at}{item}"), value, default_body_limit)?);
         }
     }
     Ok(manifests)
@@ -193,25 +197,6 @@ fn manifest(at: String, value: Value, default_body_limit: usize) -> Result<Manif
         warnings: warnings.collect(),
         resource: Arc::new(Resource::new(loaded.definition, value, limit)),
     })
-}
-
-/// The parts between lines that start with `---`.
-fn documents(text: &str) -> Vec<&str> {
-    let mut documents = Vec::new();
-    let (mut start, mut at) = (0, 0);
-    for line in text.split_inclusive('\n') {
-        if line.starts_with("---") && line[3..].chars().next().is_none_or(char::is_whitespace) {
-            documents.push(&text[start..at]);
-            start = at + line.len();
-        }
-        at += line.len();
-    }
-    documents.push(&text[start..]);
-    documents.retain(|document| {
-        let mut lines = document.lines().map(str::trim);
-        lines.any(|line| !line.is_empty() && !line.starts_with('#'))
-    });
-    documents
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {

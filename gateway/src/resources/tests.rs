@@ -214,3 +214,69 @@ fn fingerprint_follows_files_through_symbolic_links() {
     let missing = fingerprint();
     assert!(missing != first && missing != second);
 }
+
+#[test]
+fn scope_and_kind_are_immutable_while_objects_are_stored() {
+    let versions = json!([version("v1", true, &json!({}))]);
+    let manifest = crd("foos", "Foo", &versions);
+    let old = catalog(&[manifest.clone(), crd("bars", "Bar", &versions)]);
+    let changed = |pointer: &str, value: &str| {
+        let mut manifest = manifest.clone();
+        *manifest.pointer_mut(pointer).unwrap() = value.into();
+        catalog(&[manifest])
+    };
+    let check = |new: &Catalog, stored: usize| {
+        let verdict = old.check_successor(new, |_| stored);
+        verdict.map_err(|conflict| conflict.to_string())
+    };
+    let cluster = changed("/spec/scope", "Cluster");
+    let expected = "foos.x.io: spec.scope is immutable: it cannot change from Namespaced to Cluster \
+                    while 3 objects are stored; delete them first";
+    assert_eq!(check(&cluster, 3), Err(expected.to_owned()));
+    assert_eq!(check(&cluster, 0), Ok(()));
+    let renamed = changed("/spec/names/kind", "Fuu");
+    let error = check(&renamed, 1).unwrap_err();
+    assert!(
+        error.starts_with("foos.x.io: spec.names.kind is immutable: "),
+        "{error}"
+    );
+    assert_eq!(check(&catalog(&[manifest.clone()]), 3), Ok(()));
+    let missing: Vec<_> = old
+        .missing_in(&cluster)
+        .map(|it| it.id().to_string())
+        .collect();
+    assert_eq!(missing, ["bars.x.io"]);
+}
+
+#[test]
+fn lists_and_several_json_documents_are_read() {
+    let versions = json!([version("v1", true, &json!({}))]);
+    let (foos, bars) = (crd("foos", "Foo", &versions), crd("bars", "Bar", &versions));
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [foos, bars]});
+    let mut bare = foos.clone();
+    for key in ["apiVersion", "kind"] {
+        bare.as_object_mut().unwrap().remove(key);
+    }
+    let of_one_kind = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinitionList",
+        "items": [bare, bars],
+    });
+    let texts = [
+        list.to_string(),
+        of_one_kind.to_string(),
+        format!("{foos}\n{bars}"),
+    ];
+    for text in texts {
+        let manifests = parse("test", text.as_bytes(), LIMIT).unwrap();
+        let names: Vec<_> = manifests
+            .iter()
+            .map(|it| it.resource.id().to_string())
+            .collect();
+        assert_eq!(names, ["foos.x.io", "bars.x.io"], "{text}");
+    }
+    check_error(
+        &json!({"apiVersion": "v1", "kind": "List", "items": [foos, {"kind": "Pod", "apiVersion": "v1"}]}).to_string(),
+        "file.yaml: item 2: Pod of v1 is not a CustomResourceDefinition",
+    );
+}
