@@ -53,7 +53,8 @@ env:
 {{- end }}
 ports:
   - {name: https, containerPort: {{ $v.gateway.securePort }}}
-{{- range $probe, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
+{{- /* A pod without storage stays in the Service: discovery needs none (ADR 23). */}}
+{{- range $probe, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz?exclude=storage" }}
 {{ $probe }}:
   httpGet: {scheme: HTTPS, port: https, path: {{ $path }}}
   {{- toYaml (index $v.gateway $probe) | nindent 2 }}

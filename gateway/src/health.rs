@@ -34,6 +34,8 @@ pub struct Health {
 enum Check {
     /// The process responds.
     Ping,
+    /// Objects have been loaded since the start.
+    Loaded,
     /// Objects are loaded, and the change stream is connected.
     Storage,
     /// No shutdown was requested.
@@ -81,15 +83,14 @@ impl Health {
     /// Whether the objects have been loaded since the start.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        let phase = self.storage.borrow();
-        !matches!(*phase, Phase::Initializing { .. } | Phase::Damaged { .. })
+        self.storage.borrow().is_loaded()
     }
 
     /// The checks of an endpoint that apply to this server.
     fn checks(&self, endpoint: Endpoint) -> impl Iterator<Item = Check> + '_ {
         let checks = endpoint.checks().iter().copied();
         checks.filter(|check| match check {
-            Check::Ping | Check::Storage | Check::Shutdown => true,
+            Check::Ping | Check::Loaded | Check::Storage | Check::Shutdown => true,
             Check::Certificate => self.certificate.is_some(),
             Check::Authorities => self.authorities.is_some(),
         })
@@ -168,6 +169,7 @@ impl Check {
     const fn name(self) -> &'static str {
         match self {
             Self::Ping => "ping",
+            Self::Loaded => "objects-loaded",
             Self::Storage => "storage",
             Self::Shutdown => "shutdown",
             Self::Certificate => "serving-certificate",
@@ -178,6 +180,13 @@ impl Check {
     fn run(self, health: &Health) -> Result<(), String> {
         match self {
             Self::Ping => Ok(()),
+            Self::Loaded => {
+                let phase = health.storage.borrow();
+                if phase.is_loaded() {
+                    return Ok(());
+                }
+                phase.ready()
+            }
             Self::Storage => health.storage.borrow().ready(),
             Self::Shutdown if health.shutdown.is_cancelled() => {
                 Err("process is shutting down".to_owned())

@@ -12,14 +12,6 @@ use crate::object::{Object, only};
 use crate::rendered::items;
 use crate::report::Report;
 
-/// Flags of the gateway that later changes add; `chart/README.md` states what they must do.
-const PLANNED: &[&str] = &[
-    "--authorization-trust-front-proxy",
-    "--self-managed-tls-secret",
-    "--self-managed-tls-service",
-    "--self-managed-tls-apiservices",
-];
-
 /// Outputs of `--help`, by program and subcommand.
 #[derive(Debug, Default)]
 pub(crate) struct Helps(BTreeMap<Invocation, String>);
@@ -49,8 +41,7 @@ pub(crate) async fn check(
                 continue;
             };
             let flag = format!("--{}", flag.split('=').next().unwrap_or_default());
-            let exists = help.split([' ', ',', '\n', '[']).any(|word| word == flag)
-                || PLANNED.contains(&flag.as_str()) && name == "gateway";
+            let exists = help.split([' ', ',', '\n', '[']).any(|word| word == flag);
             report.expect(&case.name, exists, || {
                 format!("{program} has no flag {flag}")
             });

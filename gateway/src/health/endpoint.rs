@@ -33,6 +33,7 @@ impl Endpoint {
             Self::Livez => &[Check::Ping],
             Self::Readyz => &[
                 Check::Ping,
+                Check::Loaded,
                 Check::Storage,
                 Check::Certificate,
                 Check::Authorities,

@@ -37,7 +37,8 @@ async fn probes_succeed_when_ready() {
     for endpoint in Endpoint::ALL {
         check(health.all(endpoint, None), 200, "ok").await;
     }
-    let verbose = "[+]ping ok\n[+]storage ok\n[+]shutdown ok\nreadyz check passed\n";
+    let verbose = "[+]ping ok\n[+]objects-loaded ok\n[+]storage ok\n[+]shutdown ok\n\
+        readyz check passed\n";
     let response = health.all(Endpoint::Readyz, Some("verbose"));
     check(response, 200, verbose).await;
     let excluded = "[+]ping ok\n[+]storage excluded: ok\n\
@@ -58,11 +59,14 @@ async fn storage_error_fails_readyz_but_not_livez() {
     });
     assert!(!health.is_loaded());
     check(health.all(Endpoint::Livez, None), 200, "ok").await;
-    let lines = "[+]ping ok\n[-]storage failed: reason withheld\n[+]shutdown ok\n\
+    let lines = "[+]ping ok\n[-]objects-loaded failed: reason withheld\n\
+        [-]storage failed: reason withheld\n[+]shutdown ok\n\
         readyz check failed\n";
     check(health.all(Endpoint::Readyz, None), 500, lines).await;
     let query = Some("exclude=storage");
-    check(health.all(Endpoint::Readyz, query), 200, "ok").await;
+    let lines = "[+]ping ok\n[-]objects-loaded failed: reason withheld\n\
+        [+]storage excluded: ok\n[+]shutdown ok\nreadyz check failed\n";
+    check(health.all(Endpoint::Readyz, query), 500, lines).await;
     let one = health.one(Endpoint::Readyz, "storage").unwrap();
     let text = "internal server error: objects are being loaded: no socket\n";
     check(one, 500, text).await;
@@ -70,6 +74,22 @@ async fn storage_error_fails_readyz_but_not_livez() {
         health.ready().unwrap_err(),
         "objects are being loaded: no socket"
     );
+}
+
+/// The readiness probe of a pod in a cluster: kube-apiserver reaches discovery as long as the pod is
+/// in the Service, also while requests for objects fail.
+#[tokio::test]
+async fn loaded_server_that_loses_storage_fails_the_storage_check_only() {
+    let Fixture { phase, health, .. } = fixture();
+    let lost = Phase::Resyncing {
+        cause: "the driver does not answer".to_owned(),
+    };
+    phase.send_replace(lost);
+    let lines = "[+]ping ok\n[+]objects-loaded ok\n[-]storage failed: reason withheld\n\
+        [+]shutdown ok\nreadyz check failed\n";
+    check(health.all(Endpoint::Readyz, None), 500, lines).await;
+    let query = Some("exclude=storage");
+    check(health.all(Endpoint::Readyz, query), 200, "ok").await;
 }
 
 #[tokio::test]
@@ -81,7 +101,7 @@ async fn draining_server_fails_readyz() {
     } = fixture();
     shutdown.cancel();
     check(health.all(Endpoint::Healthz, None), 200, "ok").await;
-    let lines = "[+]ping ok\n[+]storage ok\n[-]shutdown failed: reason withheld\n\
+    let lines = "[+]ping ok\n[+]objects-loaded ok\n[+]storage ok\n[-]shutdown failed: reason withheld\n\
         readyz check failed\n";
     check(health.all(Endpoint::Readyz, None), 500, lines).await;
 }

@@ -52,6 +52,15 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether the objects have been loaded since the start.
+    #[must_use]
+    pub const fn is_loaded(&self) -> bool {
+        match self {
+            Self::Initializing { .. } | Self::Damaged { .. } => false,
+            Self::Ready | Self::Stale { .. } | Self::Resyncing { .. } => true,
+        }
+    }
+
     /// Whether requests can be served, for readyz.
     ///
     /// # Errors

@@ -120,7 +120,7 @@ async fn replicas_share_one_certificate_that_api_services_trust() {
         assert_eq!(
             client.ask("GET /readyz?verbose", &[]).await.text,
             "[+]ping ok\n\
-            [+]storage ok\n[+]serving-certificate ok\n[+]client-authorities ok\n\
+            [+]objects-loaded ok\n[+]storage ok\n[+]serving-certificate ok\n[+]client-authorities ok\n\
             [+]shutdown ok\nreadyz check passed\n"
         );
     }
