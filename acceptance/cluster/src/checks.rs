@@ -9,6 +9,7 @@ mod namespaces;
 mod outages;
 mod rbac;
 mod rotation;
+mod self_managed;
 mod verbs;
 
 use std::time::Duration;
@@ -128,6 +129,11 @@ fn faults() -> Vec<Check> {
             name: "rotation",
             what: "front proxy authority, client authority and serving certificate are rotated under load without a failed request or relist",
             run: |world| Box::pin(rotation::under_load(world)),
+        },
+        Check {
+            name: "self-managed-certificate",
+            what: "in the chart's default TLS mode, the gateway writes its certificate and the authority of its APIServices, and repairs both",
+            run: |world| Box::pin(self_managed::kept(world)),
         },
         Check {
             name: "server-gone",

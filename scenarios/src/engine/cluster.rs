@@ -65,11 +65,11 @@ impl Cluster {
         let mut control_plane = ControlPlane::start(parts.reference, folder).await?;
         let versions = served_versions(parts.repository)?;
         let helm = install::Chart {
-            helm: &parts.helm,
+            helm: parts.helm,
             chart: parts.repository.root().join("chart"),
-            folder,
+            folder: folder.to_owned(),
         };
-        let release = Release::install(&control_plane.client, &helm, &versions, address).await?;
+        let release = Release::install(&control_plane.client, helm, versions, address).await?;
         let kubeconfig = release.kubeconfig(&control_plane, folder).await?;
         if let Some(program) = &parts.controllers {
             control_plane.start_controllers(program)?;
@@ -80,6 +80,7 @@ impl Cluster {
             kubeconfig,
             address,
             dsn: parts.database.map(|database| database.dsn().to_owned()),
+            readiness_probe: release.readiness_probe.clone(),
         };
         let gateway = Gateway::start_driver(gateway, &release.authority, folder)?;
         Ok(Self {

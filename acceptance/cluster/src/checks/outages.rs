@@ -79,6 +79,11 @@ async fn without_driver(world: &World, namespace: &str) -> Result<String> {
     for _ in 0..ROUNDS {
         slowest = slowest.max(objects_are_rejected(world, &path).await?);
         documents_are_served(world).await?;
+        let ready = world.cluster.gateway.is_ready().await?;
+        ensure!(
+            ready,
+            "the readiness probe fails, so the Service would be empty"
+        );
         other_groups_are_served(world, namespace).await?;
     }
     let admin = &world.admin;

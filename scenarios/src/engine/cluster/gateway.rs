@@ -29,6 +29,17 @@ pub struct Options {
     pub address: SocketAddr,
     /// Database of the driver; without one, a SQLite file.
     pub dsn: Option<String>,
+    /// Path and query of the chart's readiness probe.
+    pub readiness_probe: String,
+}
+
+/// Where the serving certificate comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Certificate<'a> {
+    /// The files of [`Gateway::write_certificate`].
+    Files,
+    /// The gateway, by these arguments of the chart.
+    SelfManaged(&'a [String]),
 }
 
 /// A driver and, when it is started, the gateway.
@@ -63,6 +74,14 @@ impl Gateway {
     /// # Errors
     /// If it cannot be started.
     pub fn start_server(&mut self) -> Result<()> {
+        self.start_server_with(Certificate::Files)
+    }
+
+    /// The same, with a choice of the serving certificate.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_server_with(&mut self, certificate: Certificate<'_>) -> Result<()> {
         let options = &self.options;
         let mut command = Command::new(&options.program);
         command
@@ -70,15 +89,19 @@ impl Gateway {
             .arg(socket(&self.folder))
             .arg(format!("--bind-address={}", options.address.ip()))
             .arg(format!("--secure-port={}", options.address.port()))
-            .arg("--tls-cert-file")
-            .arg(self.folder.join("serving.crt"))
-            .arg("--tls-private-key-file")
-            .arg(self.folder.join("serving.key"))
             .arg("--kubeconfig")
             .arg(&options.kubeconfig)
             .arg("--resources")
             .arg(&options.resources)
             .stdout(std::process::Stdio::null());
+        match certificate {
+            Certificate::Files => command
+                .arg("--tls-cert-file")
+                .arg(self.folder.join("serving.crt"))
+                .arg("--tls-private-key-file")
+                .arg(self.folder.join("serving.key")),
+            Certificate::SelfManaged(arguments) => command.args(arguments),
+        };
         let log = self.folder.join("gateway.log");
         self.server = Some(Process::start("ark-apiserver", &mut command, &log)?);
         Ok(())
@@ -174,8 +197,7 @@ impl Gateway {
                     return Err(failure);
                 }
             }
-            let response = client.send("GET", "/readyz", &[], bytes::Bytes::new());
-            if response.await.is_ok_and(|it| it.status().is_success()) {
+            if self.probe(&client).await.is_ok_and(|ready| ready) {
                 return Ok(());
             }
             ensure!(
@@ -185,6 +207,21 @@ impl Gateway {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether the kubelet's readiness probe succeeds now.
+    ///
+    /// # Errors
+    /// If the gateway does not respond.
+    pub async fn is_ready(&self) -> Result<bool> {
+        self.probe(&Client::new(&self.direct("", "")?, false)?)
+            .await
+    }
+
+    async fn probe(&self, client: &Client) -> Result<bool> {
+        let path = &self.options.readiness_probe;
+        let response = client.send("GET", path, &[], bytes::Bytes::new()).await?;
+        Ok(response.status().is_success())
     }
 
     /// The reason why a process has ended; `None` while both run.

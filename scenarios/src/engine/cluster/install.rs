@@ -16,6 +16,9 @@ use super::super::certificates::Authority;
 use super::super::client::Client;
 use super::control_plane::{ControlPlane, bundle};
 
+/// Field manager of the objects that [`Release::use_self_managed`] changes.
+const MANAGER: &str = "helm";
+
 /// Namespace of the release.
 pub const NAMESPACE: &str = "ark-system";
 /// Name of the Service and of the service account.
@@ -45,6 +48,7 @@ const INSTALLED: &[(&str, &str)] = &[
         "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     ),
     ("Service", "/api/v1/namespaces/{}/services"),
+    ("Secret", "/api/v1/namespaces/{}/secrets"),
     (
         "FlowSchema",
         "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas",
@@ -54,14 +58,14 @@ const INSTALLED: &[(&str, &str)] = &[
 const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 
 /// The chart and the program that renders it.
-#[derive(Debug)]
-pub struct Chart<'a> {
+#[derive(Clone, Debug)]
+pub struct Chart {
     /// Path of Helm.
-    pub helm: &'a Path,
+    pub helm: PathBuf,
     /// Folder of the chart.
     pub chart: PathBuf,
     /// Folder for the values, and home directory of Helm.
-    pub folder: &'a Path,
+    pub folder: PathBuf,
 }
 
 /// An installed release.
@@ -71,7 +75,11 @@ pub struct Release {
     pub authority: Authority,
     /// Names of the APIServices.
     pub api_services: Vec<String>,
+    /// Path and query of the gateway's readiness probe.
+    pub readiness_probe: String,
     address: SocketAddr,
+    chart: Chart,
+    versions: Vec<(String, String)>,
 }
 
 impl Release {
@@ -82,36 +90,70 @@ impl Release {
     /// If Helm or kube-apiserver rejects the chart.
     pub async fn install(
         client: &Client,
-        chart: &Chart<'_>,
-        versions: &[(String, String)],
+        chart: Chart,
+        versions: Vec<(String, String)>,
         address: SocketAddr,
     ) -> Result<Self> {
         let authority = Authority::new("ark-apiserver-ca")?;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": NAMESPACE}});
         create(client, "/api/v1/namespaces", &namespace).await?;
-        for mut object in chart.render(&authority, versions).await? {
-            let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-            let Some((_, path)) = INSTALLED.iter().find(|(known, _)| *known == kind) else {
+        let tls = json!({"mode": "provided", "provided": {"secretName": "serving"}});
+        let bundle = BASE64.encode(authority.pem());
+        let rendered = chart.render(&tls, Some(&bundle), &versions).await?;
+        for mut object in rendered.iter().cloned() {
+            let Some(collection) = collection(&object) else {
                 continue;
             };
-            if kind == "Service"
+            if object["kind"] == "Service"
                 && let Some(spec) = object["spec"].as_object_mut()
             {
                 // Without a selector, the controllers leave its EndpointSlices to us.
                 spec.remove("selector");
             }
-            let namespace = object["metadata"]["namespace"]
-                .as_str()
-                .unwrap_or(NAMESPACE);
-            create(client, &path.replace("{}", namespace), &object).await?;
+            create(client, &collection, &object).await?;
         }
+        let probe = &gateway(&rendered)?["readinessProbe"]["httpGet"]["path"];
         let name = |(group, version): &(String, String)| format!("{version}.{group}");
         Ok(Self {
             authority,
             api_services: versions.iter().map(name).collect(),
+            readiness_probe: probe.as_str().context("no readiness probe")?.to_owned(),
             address,
+            chart,
+            versions,
         })
+    }
+
+    /// Changes the release to the chart's default TLS mode, in which the gateway keeps its own
+    /// certificate. Returns the gateway's arguments of this mode.
+    ///
+    /// # Errors
+    /// If Helm or kube-apiserver rejects the chart.
+    pub async fn use_self_managed(&self, client: &Client) -> Result<Vec<String>> {
+        let tls = json!({"mode": "selfManaged"});
+        let rendered = self.chart.render(&tls, None, &self.versions).await?;
+        let changed = ["Secret", "ClusterRole", "Role", "RoleBinding"];
+        for object in &rendered {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            if let Some(collection) = collection(object)
+                && changed.contains(&kind)
+            {
+                apply(client, &collection, object).await?;
+            }
+        }
+        // An update to this mode removes the bundle of the values.
+        let patch = json!({"spec": {"caBundle": null, "insecureSkipTLSVerify": false}});
+        for name in &self.api_services {
+            merge(client, &format!("{API_SERVICES}/{name}"), &patch).await?;
+        }
+        let container = gateway(&rendered)?;
+        let arguments = container["args"].as_array().into_iter().flatten();
+        let arguments = arguments.filter_map(Value::as_str);
+        Ok(arguments
+            .filter(|it| it.starts_with("--self-managed-tls-"))
+            .map(ToOwned::to_owned)
+            .collect())
     }
 
     /// Writes the kubeconfig of the gateway's service account.
@@ -187,10 +229,11 @@ impl Release {
     }
 }
 
-impl Chart<'_> {
+impl Chart {
     async fn render(
         &self,
-        authority: &Authority,
+        tls: &Value,
+        bundle: Option<&str>,
         versions: &[(String, String)],
     ) -> Result<Vec<Value>> {
         let versions: Vec<Value> = versions
@@ -200,18 +243,18 @@ impl Chart<'_> {
                 json!({"group": group, "version": version, "versionPriority": 100})
             })
             .collect();
-        let values = json!({
-            "tls": {"mode": "provided", "provided": {"secretName": "serving"}},
-            "apiService": {"caBundle": BASE64.encode(authority.pem()), "versions": versions},
-        });
+        let mut values = json!({"tls": tls, "apiService": {"versions": versions}});
+        if let Some(bundle) = bundle {
+            values["apiService"]["caBundle"] = bundle.into();
+        }
         let file = self.folder.join("values.json");
         std::fs::write(&file, values.to_string()).with_context(|| file.display().to_string())?;
-        let output = Command::new(self.helm)
+        let output = Command::new(&self.helm)
             .args(["template", "ark", "--skip-tests", "--namespace", NAMESPACE])
             .arg(&self.chart)
             .arg("--values")
             .arg(&file)
-            .env("HOME", self.folder)
+            .env("HOME", &self.folder)
             .env_remove("KUBECONFIG")
             .kill_on_drop(true)
             .output()
@@ -244,6 +287,31 @@ async fn unavailable(client: &Client, name: &str) -> Result<Option<String>> {
     Ok((!status.is_success()).then(|| format!("{path}: {status}")))
 }
 
+/// Path of the collection of an object that is installed.
+fn collection(object: &Value) -> Option<String> {
+    let kind = object["kind"].as_str()?;
+    let (_, path) = INSTALLED.iter().find(|(known, _)| *known == kind)?;
+    let namespace = object["metadata"]["namespace"].as_str();
+    Some(path.replace("{}", namespace.unwrap_or(NAMESPACE)))
+}
+
+/// The gateway's container.
+fn gateway(rendered: &[Value]) -> Result<&Value> {
+    let deployments = rendered.iter().filter(|it| it["kind"] == "Deployment");
+    deployments
+        .flat_map(|it| it["spec"]["template"]["spec"]["containers"].as_array())
+        .flatten()
+        .find(|it| it["name"] == "gateway")
+        .context("the chart has no container `gateway`")
+}
+
+/// Creates or changes an object by server-side apply, as `helm upgrade` does.
+async fn apply(client: &Client, collection: &str, object: &Value) -> Result<()> {
+    let name = object["metadata"]["name"].as_str().context("no name")?;
+    let path = format!("{collection}/{name}?fieldManager={MANAGER}&force=true");
+    patch(client, &path, "application/apply-patch+yaml", object).await
+}
+
 /// Creates an object and returns it.
 ///
 /// # Errors
@@ -263,10 +331,13 @@ pub async fn create(client: &Client, collection: &str, object: &Value) -> Result
 ///
 /// # Errors
 /// With the server's message, if it rejects the patch.
-pub async fn merge(client: &Client, path: &str, patch: &Value) -> Result<()> {
-    let content = "application/merge-patch+json".to_owned();
-    let headers = [("Content-Type".to_owned(), content)];
-    let body = Bytes::from(serde_json::to_vec(patch)?);
+pub async fn merge(client: &Client, path: &str, change: &Value) -> Result<()> {
+    patch(client, path, "application/merge-patch+json", change).await
+}
+
+async fn patch(client: &Client, path: &str, content: &str, change: &Value) -> Result<()> {
+    let headers = [("Content-Type".to_owned(), content.to_owned())];
+    let body = Bytes::from(serde_json::to_vec(change)?);
     let response = client.send("PATCH", path, &headers, body).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
