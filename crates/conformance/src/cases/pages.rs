@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backend_proto::limits::CHUNK_BYTES;
+use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::list_response::Part;
 use backend_proto::v1::{Index, Key, ListRequest, Range, Record};
 
@@ -26,12 +27,12 @@ pub(super) const CASES: &[Case] = &[
         "A list is in the byte order of namespace/name, whole and without duplicates."
     ),
     case!(
-        "L7-ranges-hold-what-they-say",
+        "L7-ranges-contain-exactly-their-keys",
         ranges,
         "A range holds the keys of its resource, namespace and name, and no others."
     ),
     case!(
-        "L8-more-says-whether-keys-follow",
+        "L8-more-reports-whether-keys-follow",
         more,
         "A list is cut at its limit and says truly whether more keys follow in the range."
     ),
@@ -68,6 +69,9 @@ async fn order(context: CaseContext) -> Check {
     let listed = context.client.list(context.all(0)).await?;
     same!(paths(&listed.records), expected, "order of keys");
     ensure!(!listed.more, "a whole list says that more follows");
+    if !context.has(Capability::TimeTravel) {
+        return Ok(());
+    }
     // The order also holds for lists at a past revision.
     let at = listed.header.revision;
     context.client.apply(context.delete("a/x", 0)).await?;
