@@ -56,7 +56,7 @@ ports:
 {{- /* A pod without storage stays in the Service: discovery needs none (ADR 23). */}}
 {{- range $probe, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz?exclude=storage" }}
 {{ $probe }}:
-  httpGet: {scheme: HTTPS, port: https, path: {{ $path }}}
+  httpGet: {scheme: HTTPS, port: https, path: {{ $path | quote }}}
   {{- toYaml (index $v.gateway $probe) | nindent 2 }}
 {{- end }}
 resources:
