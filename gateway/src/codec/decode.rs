@@ -237,14 +237,18 @@ fn problems(format: Format, duplicates: Vec<String>, unknown: Vec<String>) -> Ve
 }
 
 fn strict(format: Format, problems: &[String]) -> String {
-    let mut problems = problems.to_vec();
-    if format == Format::Yaml
-        && let Some(first) = problems.first_mut()
-        && first.starts_with("line ")
-    {
-        *first = format!("yaml: unmarshal errors:\n  {first}");
+    // The YAML parser reports all repeated keys in one error.
+    let repeated = match format {
+        Format::Json => 0,
+        Format::Yaml => problems.partition_point(|it| it.starts_with("line ")),
+    };
+    if repeated == 0 {
+        return strict_text(problems);
     }
-    strict_text(&problems)
+    let lines = problems[..repeated].join("\n  ");
+    let mut texts = vec![format!("yaml: unmarshal errors:\n  {lines}")];
+    texts.extend_from_slice(&problems[repeated..]);
+    strict_text(&texts)
 }
 
 /// `strict decoding error: a, b`.
