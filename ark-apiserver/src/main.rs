@@ -1,50 +1,43 @@
 //! `ark-apiserver`: the API server as a process.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line talks to its user"
-)]
-
 #[cfg(feature = "jemalloc")]
 mod allocator;
 mod arguments;
-mod usage;
 
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
-use gateway::app::{self, Process};
+use std::ffi::OsString;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::CommandFactory as _;
+use gateway::app::{self, Build, Process};
 use gateway::serving::descriptors;
 use gateway::serving::listener::HANDSHAKES;
-use gateway::telemetry;
+use logs::Format;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Arguments, Command, LogFormat};
+use crate::arguments::{Arguments, Command};
 
-/// Exit code for invalid arguments.
-const USAGE: u8 = 2;
+/// Name in JSON logs.
+const NAME: &str = "ark-apiserver";
 
 fn main() -> ExitCode {
-    let arguments = match arguments::parse(std::env::args_os()) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let arguments = match arguments::parse(words.clone()) {
         Ok(arguments) => arguments,
-        Err(usage) if usage.failed() => {
-            eprint!("{usage}");
-            return ExitCode::from(USAGE);
-        }
-        Err(help) => {
-            print!("{help}");
-            return ExitCode::SUCCESS;
+        Err(usage) => {
+            return usage.print(NAME, arguments::format_of(&words));
         }
     };
-    telemetry::logs::init(&arguments.log, arguments.log_format == LogFormat::Json);
-    match on_deep_stack(|| serve(arguments)) {
+    let format = Format::from(arguments.log_format);
+    logs::init(&arguments.log, format);
+    match on_deep_stack(move || serve(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Each error text already contains its cause, so sources are not printed.
-            eprintln!("error: {error}");
+            format.report(NAME, error);
             ExitCode::FAILURE
         }
     }
@@ -79,21 +72,43 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let process = Process {
         connections: connections.handle().clone(),
         descriptors: descriptors::raise(),
+        build: Build {
+            commit: env!("ARK_BUILD_COMMIT"),
+            tree_state: env!("ARK_BUILD_TREE_STATE"),
+            date: env!("ARK_BUILD_DATE"),
+        },
     };
     runtime(Builder::new_multi_thread().event_interval(POLLS))?.block_on(async {
         let stop = CancellationToken::new();
         let second_signal = shutdown_signal(stop.clone());
         tokio::select! {
-            result = run(arguments.command, process, stop) => result,
+            result = run(arguments, process, stop) => result,
             aborted = second_signal => aborted,
         }
     })
 }
 
-async fn run(command: Command, process: Process, stop: CancellationToken) -> anyhow::Result<()> {
-    match command {
-        Command::Standalone(options) => Ok(standalone::run(&options, process, stop).await?),
-        Command::Serve(options) => Ok(app::serve(&options, process, stop).await?),
+async fn run(
+    arguments: Arguments,
+    process: Process,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let format = Format::from(arguments.log_format);
+    // Boxed, because the futures are large and only one of them runs.
+    match arguments.command {
+        Command::Standalone(options) => {
+            let logs = standalone::Logs {
+                filter: arguments.log,
+                format,
+            };
+            let running = standalone::run(&options, &logs, process, stop);
+            Ok(Box::pin(running).await?)
+        }
+        Command::Serve(options) => Ok(Box::pin(app::serve(&options, process, stop)).await?),
+        Command::Documents(documents) => {
+            let written = documents.write(Arguments::command(), &mut std::io::stdout());
+            written.context("cannot write")
+        }
     }
 }
 

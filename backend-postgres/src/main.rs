@@ -1,25 +1,32 @@
 //! `backend-postgres`: the PostgreSQL driver process.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line talks to its user"
-)]
+#![expect(clippy::print_stdout, reason = "a command line talks to its user")]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use backend_postgres::{Arguments, Options, PostgresDriver, migrate};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
+use command_line::{Documents, Usage};
+use logs::Format;
 use sidecar::Driver;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Exit code of invalid arguments, the same as clap's.
+const MISUSE: u8 = 2;
+/// Name in JSON logs.
+const NAME: &str = "backend-postgres";
+
 /// Serves one store in a PostgreSQL database over ark.backend.v1.
 #[derive(Parser)]
-#[command(name = "backend-postgres", version, after_help = COMMANDS_HELP)]
+#[command(
+    name = "backend-postgres",
+    version = env!("ARK_BUILD_VERSION"),
+    after_help = COMMANDS_HELP
+)]
 struct Serve {
     #[command(flatten)]
     database: Arguments,
@@ -58,23 +65,71 @@ struct NewEpoch {
 const COMMANDS_HELP: &str = "\
 Other commands (each with --help):
   backend-postgres migrate [--to N] [--grant ROLE]   makes or changes the schema, as its owner
-  backend-postgres new-epoch                         after a restore from a snapshot of the disk";
+  backend-postgres new-epoch                         after a restore from a snapshot of the disk
+  backend-postgres completions SHELL                 prints a completion script
+  backend-postgres man DIR                           writes the manual pages";
+
+/// What the arguments ask for.
+enum Command {
+    Serve(Box<Serve>),
+    Migrate(Box<Migrate>),
+    NewEpoch(Box<NewEpoch>),
+    Documents(Documents),
+}
+
+impl Command {
+    fn parse(words: &[OsString]) -> Result<Self, Usage> {
+        let rest = || words.iter().skip(1);
+        match rest().next().map(OsString::as_os_str).and_then(OsStr::to_str) {
+            Some("migrate") => Ok(Self::Migrate(Box::new(command_line::parse(rest())?))),
+            Some("new-epoch") => Ok(Self::NewEpoch(Box::new(command_line::parse(rest())?))),
+            _ => match Documents::parse(words)? {
+                Some(documents) => Ok(Self::Documents(documents)),
+                None => Ok(Self::Serve(Box::new(command_line::parse(words)?))),
+            },
+        }
+    }
+
+    /// The definition of all commands, for documents.
+    fn definition() -> clap::Command {
+        let commands = [
+            Migrate::command().name("migrate"),
+            NewEpoch::command().name("new-epoch"),
+        ];
+        Serve::command().subcommands(commands)
+    }
+
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(arguments) => serve(&arguments),
+            Self::Migrate(arguments) => run_migrate(&arguments),
+            Self::NewEpoch(arguments) => run_new_epoch(&arguments),
+            Self::Documents(documents) => {
+                Ok(documents.write(Self::definition(), &mut std::io::stdout())?)
+            }
+        }
+    }
+}
 
 fn main() -> ExitCode {
-    sidecar::logs::init();
+    let format = match sidecar::logs::init() {
+        Ok(format) => format,
+        Err(error) => {
+            Format::Text.report(NAME, error);
+            return ExitCode::from(MISUSE);
+        }
+    };
     // Fails only if a provider is installed already, which cannot be the case here.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let rest = || std::env::args_os().skip(1);
-    let first = rest().next();
-    let result = match first.as_deref().and_then(OsStr::to_str) {
-        Some("migrate") => run_migrate(&Migrate::parse_from(rest())),
-        Some("new-epoch") => run_new_epoch(&NewEpoch::parse_from(rest())),
-        _ => serve(&Serve::parse()),
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let command = match Command::parse(&words) {
+        Ok(command) => command,
+        Err(usage) => return usage.print(NAME, format),
     };
-    match result {
+    match command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            format.report(NAME, format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

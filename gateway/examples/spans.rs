@@ -15,7 +15,12 @@ const ROUNDS: usize = 5;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let json = std::env::args().nth(1).as_deref() == Some("json");
-    gateway::telemetry::logs::init("info", json);
+    let format = if json {
+        logs::Format::Json
+    } else {
+        logs::Format::Text
+    };
+    logs::init(&logs::Filter::default(), format);
     let mut best = Duration::MAX;
     for _ in 0..ROUNDS {
         let began = Instant::now();

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Certificates;
 use crate::compute::{Pool, Workers};
 use crate::config::{self, Serve};
+pub use crate::handlers::Build;
 use crate::handlers::Api;
 use crate::health::Health;
 use crate::kube;
@@ -68,6 +69,8 @@ pub struct Process {
     pub connections: Handle,
     /// How many descriptors it may open.
     pub descriptors: usize,
+    /// What it was built from.
+    pub build: Build,
 }
 
 /// Why there is no server, or no longer one. Each is one line for an operator.
@@ -190,6 +193,7 @@ impl App {
             limits.clone(),
             config.namespaces,
         )
+        .with_build(io.process.build)
         .with_admission(upstream.admission());
         let trusted = Certificates::new(certificates.trust());
         let stack = Arc::new(Stack {

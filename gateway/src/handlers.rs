@@ -43,7 +43,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub(crate) use call::Call;
-pub use non_resource::NonResource;
+pub use non_resource::{Build, NonResource};
 
 /// Shared state of the handlers.
 #[derive(Debug)]
@@ -96,6 +96,13 @@ impl Api {
 }
 
 impl Api {
+    /// As [`Self::new`], and `/version` reports `build`.
+    #[must_use]
+    pub fn with_build(mut self, build: Build) -> Self {
+        self.paths = self.paths.with_build(build);
+        self
+    }
+
     /// As [`Self::new`], with steps of admission.
     #[must_use]
     pub fn with_admission(mut self, chain: Chain) -> Self {

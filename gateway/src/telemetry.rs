@@ -1,7 +1,5 @@
-//! Logs, metrics and panic reports.
+//! Metrics of requests, and the registry of all metrics.
 
-mod fields;
-pub mod logs;
 pub mod metrics;
 
 pub use metrics::Metrics;

@@ -71,6 +71,12 @@ impl DataDir {
         })
     }
 
+    /// The directory, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The database of the SQLite driver.
     #[must_use]
     pub fn database(&self) -> PathBuf {

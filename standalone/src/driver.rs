@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::{DataDir, Dsn, Error, Program};
+use crate::{DataDir, Dsn, Error, Logs, Program};
 use gateway::backend::Endpoint;
 
 const SQLITE: &str = "backend-sqlite";
@@ -38,18 +38,19 @@ impl Driver {
     ///
     /// # Errors
     /// If the program does not exist.
-    pub fn program(&self, data: &DataDir) -> Result<Option<Program>, Error> {
+    pub fn program(&self, data: &DataDir, logs: &Logs) -> Result<Option<Program>, Error> {
+        let program = |path| Program::new(path, logs.clone());
         let program = match self {
             Self::Running(_) => return Ok(None),
-            Self::Exec(path) => Program::new(path.clone()),
+            Self::Exec(path) => program(path.clone()),
             Self::Sqlite => Program {
                 arguments: vec!["--path".into(), data.database().into()],
-                ..Program::new(beside_us(SQLITE))
+                ..program(beside_us(SQLITE))
             },
             Self::Postgres(dsn) => Program {
                 // Not an argument, because every user of the machine can read arguments.
                 secret: Some((POSTGRES_DSN, dsn.clone())),
-                ..Program::new(beside_us(POSTGRES))
+                ..program(beside_us(POSTGRES))
             },
         };
         if program.path.is_file() {
@@ -112,7 +113,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(directory.path()).unwrap();
         let driver = Driver::Exec("/no/such/driver".into());
-        let error = driver.program(&data).unwrap_err().to_string();
+        let logs = Logs {
+            filter: logs::Filter::default(),
+            format: logs::Format::Text,
+        };
+        let error = driver.program(&data, &logs).unwrap_err().to_string();
         assert!(
             error.starts_with("no storage driver at /no/such/driver: "),
             "{error}"

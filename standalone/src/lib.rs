@@ -16,9 +16,10 @@ mod run;
 
 pub use data_dir::DataDir;
 pub use driver::{Choice, Driver};
-pub use dsn::{Dsn, redacted};
+pub use dsn::Dsn;
+pub use kubeconfig::Kubeconfig;
 pub use listen::Listen;
-pub use options::Standalone;
+pub use options::{Logs, Standalone};
 pub use run::run;
 pub use sidecar::{Program, Sidecar};
 pub use socket::Socket;
@@ -90,13 +91,11 @@ pub enum Error {
     )]
     StrayDsn,
     /// The kubeconfig cannot be written.
-    #[error("cannot write {path}: {source}: give another --kubeconfig")]
-    Kubeconfig {
-        /// The file.
-        path: String,
-        /// The IO error.
-        source: std::io::Error,
-    },
+    #[error("--kubeconfig: {0}, or give another file")]
+    Kubeconfig(#[from] kubeconfig::Error),
+    /// The kubeconfig was not written because of a bug.
+    #[error("writing the kubeconfig panicked, see the log above")]
+    Panicked,
     /// Storage did not become ready.
     #[error("storage is not ready after {seconds} s: {reason}")]
     NotReady {

@@ -8,6 +8,7 @@ use gateway::backend::Endpoint;
 use gateway::config::{Delegation, Kinds, Server, Tuning};
 use gateway::handlers::Namespaces;
 use gateway::serving::tls;
+use logs::{Filter, Format};
 use pki::Pki;
 
 use crate::{Choice, Driver, Dsn, Error, Listen};
@@ -28,8 +29,10 @@ pub struct Standalone {
     )]
     pub listen: Listen,
 
-    /// Path of the administrator's kubeconfig [default: DIR/kubeconfig].
-    #[arg(long, env = "ARK_KUBECONFIG", value_name = "FILE")]
+    /// Kubeconfig to which the administrator is added; other entries stay [default:
+    /// DIR/kubeconfig].
+    // Not ARK_KUBECONFIG: that is the flag of `serve`, whose file is read.
+    #[arg(long, env = "ARK_STANDALONE_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
     /// Storage driver: `sqlite` starts backend-sqlite from the directory of this program,
@@ -60,6 +63,15 @@ pub struct Standalone {
     /// Limits.
     #[command(flatten)]
     pub tuning: Tuning,
+}
+
+/// How gateway and driver log.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    /// Levels by module.
+    pub filter: Filter,
+    /// Format of all lines, those of the driver included.
+    pub format: Format,
 }
 
 impl Standalone {

@@ -4,16 +4,15 @@
 //! error, and no other output precedes it.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::sync::Arc;
 
+use command_line::redacted;
+use logs::Format;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-use crate::redacted;
-
 /// Longer lines are split, bytes.
-const LINE: u64 = 8 << 10;
+const LINE: u64 = 32 << 10;
 /// Lines that are held back; the oldest is dropped beyond that.
 const HELD: usize = 200;
 
@@ -21,6 +20,7 @@ const HELD: usize = 200;
 #[derive(Debug, Clone)]
 pub(super) struct Output {
     name: Arc<str>,
+    format: Format,
     lines: Arc<Mutex<Lines>>,
 }
 
@@ -32,14 +32,15 @@ struct Lines {
 }
 
 impl Output {
-    /// Holds lines back until the release; `name` is their prefix.
-    pub(super) fn held(name: &str) -> Self {
+    /// Holds lines back until the release; `name` is their prefix, or a member in JSON.
+    pub(super) fn held(name: &str, format: Format) -> Self {
         let lines = Lines {
             held: Some(VecDeque::new()),
             last: String::new(),
         };
         Self {
             name: name.into(),
+            format,
             lines: Arc::new(Mutex::new(lines)),
         }
     }
@@ -53,7 +54,10 @@ impl Output {
             let mut limited = (&mut reader).take(LINE);
             match limited.read_until(b'\n', &mut line).await {
                 Ok(0) | Err(_) => return,
-                Ok(_) => self.line(&redacted(String::from_utf8_lossy(&line).trim_end())),
+                Ok(_) => {
+                    let line = String::from_utf8_lossy(&line);
+                    self.line(&without_passwords(self.format, line.trim_end()));
+                }
             }
         }
     }
@@ -66,11 +70,10 @@ impl Output {
         }
     }
 
-    /// The last non-empty line, without the prefix `error:`.
+    /// The error or text of the last non-empty line.
     pub(super) fn last(&self) -> Option<String> {
-        let last = self.lines.lock().last.clone();
-        let last = last.strip_prefix("error: ").unwrap_or(&last);
-        Some(last.to_owned()).filter(|last| !last.is_empty())
+        let last = self.format.problem(&self.lines.lock().last);
+        Some(last).filter(|last| !last.is_empty())
     }
 
     fn line(&self, line: &str) {
@@ -91,8 +94,30 @@ impl Output {
     }
 
     fn show(&self, line: &str) {
-        // A failed write means that stderr is closed, so the error cannot be reported.
-        let _ = writeln!(std::io::stderr(), "{}: {line}", self.name);
+        self.format.forward(&self.name, line);
+    }
+}
+
+/// The line with passwords replaced. In JSON, each string by itself, because a password in a
+/// connection string ends with its string.
+fn without_passwords(format: Format, line: &str) -> String {
+    if format == Format::Text || !line.starts_with('{') {
+        return redacted(line);
+    }
+    let (mut shown, mut rest) = (String::with_capacity(line.len()), line);
+    loop {
+        let mut escaped = false;
+        let end = rest.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let Some(end) = end else {
+            return shown + &redacted(rest);
+        };
+        shown.push_str(&redacted(&rest[..end]));
+        shown.push('"');
+        rest = &rest[end + 1..];
     }
 }
 
@@ -102,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn last_line_is_reported_as_error() {
-        let output = Output::held("x");
+        let output = Output::held("x", Format::Text);
         let text = format!("one\n\nerror: {}\n\n", "y".repeat(100));
         output.clone().follow(text.as_bytes()).await;
         assert_eq!(output.last(), Some("y".repeat(100)));
@@ -115,14 +140,24 @@ mod tests {
         assert_eq!(last, "cannot reach postgres://u:***@h/db");
     }
 
+    #[test]
+    fn redacted_json_stays_json() {
+        let line = r#"{"a":"host=h password=s3\"cret","b":["postgres://u:s3cret@h/d"],"c":"x@y"}"#;
+        let shown = without_passwords(Format::Json, line);
+        let expected = r#"{"a":"host=h password=***","b":["postgres://u:***@h/d"],"c":"x@y"}"#;
+        assert_eq!(shown, expected);
+        let text = without_passwords(Format::Json, "password=s3cret");
+        assert_eq!(text, "password=***");
+    }
+
     #[tokio::test]
     async fn held_lines_are_bounded() {
-        let output = Output::held("x");
+        let output = Output::held("x", Format::Text);
         let text = format!("{}\n", "a".repeat(1 << 20));
         output.clone().follow(text.as_bytes()).await;
         let held = output.lines.lock().held.clone().unwrap();
         let longest = held.iter().map(String::len).max();
-        assert_eq!((held.len(), longest), (128, Some(8 << 10)));
+        assert_eq!((held.len(), longest), (32, Some(32 << 10)));
         output.clone().follow("b\n".repeat(1000).as_bytes()).await;
         assert_eq!(output.lines.lock().held.clone().unwrap().len(), HELD);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,8 @@ use gateway::app::{self, App, Io, Process};
 use gateway::store::Phase;
 use pki::Pki;
 
-use crate::{DataDir, Driver, Error, Sidecar, Socket, Standalone, kubeconfig};
+use crate::kubeconfig::{CONTEXT, Kubeconfig};
+use crate::{DataDir, Driver, Error, Logs, Sidecar, Socket, Standalone, socket::Link};
 
 /// Timeout of loading all objects.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,11 +28,15 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// If a part cannot be started, or ends prematurely.
 pub async fn run(
     options: &Standalone,
+    logs: &Logs,
     process: Process,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let driver = options.driver()?;
     let catalog = options.kinds.load()?;
+    if let Some(path) = &options.kubeconfig {
+        Kubeconfig::check(path)?;
+    }
     let bound = TcpListener::bind(options.listen.address()).await;
     let (listener, address) = bound
         .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
@@ -40,18 +46,23 @@ pub async fn run(
             flag: "--listen",
         })?;
     let data = DataDir::open(&options.data_dir)?;
-    let program = driver.program(&data)?;
+    let program = driver.program(&data, logs)?;
     let socket = Socket::prepare(&data)?;
     let endpoint = match driver {
         Driver::Running(endpoint) => *endpoint,
         Driver::Sqlite | Driver::Postgres(_) | Driver::Exec(_) => socket.address().parse()?,
     };
+    let link = endpoint.socket().map(|path| Link::create(&data, path));
+    let _link = link.transpose()?;
     let pki = Pki::load_or_create(&data.pki(), &options.listen.names())?;
+    let kubeconfig = options.kubeconfig.as_deref();
+    let kubeconfig = Kubeconfig::new(kubeconfig, data.kubeconfig(), data.path());
+    kubeconfig.check_merge(&pki)?;
     let config = options.server(endpoint, &pki);
-    let app = App::build(config, catalog, Io::new(listener, process)?)?;
+    let app = App::builder(config, catalog).build(Io::new(listener, process)?)?;
     let sidecar = match program {
         Some(program) => match stop
-            .run_until_cancelled(Sidecar::start(program, socket))
+            .run_until_cancelled(Box::pin(Sidecar::start(program, socket)))
             .await
         {
             Some(started) => Some(started?),
@@ -62,12 +73,12 @@ pub async fn run(
 
     let announce = Announce {
         options,
-        data: &data,
-        pki: &pki,
+        kubeconfig,
+        pki,
         address,
         phase: app.phase(),
     };
-    together(app, sidecar, announce, stop).await
+    Box::pin(together(app, sidecar, announce, stop)).await
 }
 
 /// Runs gateway and driver; the driver is stopped after the gateway has drained.
@@ -107,8 +118,8 @@ async fn together(
 /// Output for the user once the server is ready.
 struct Announce<'a> {
     options: &'a Standalone,
-    data: &'a DataDir,
-    pki: &'a Pki,
+    kubeconfig: Kubeconfig,
+    pki: Pki,
     address: SocketAddr,
     phase: watch::Receiver<Phase>,
 }
@@ -134,22 +145,23 @@ impl Announce<'_> {
             return Err(Error::NotReady { seconds, reason });
         }
         let url = self.options.listen.url(self.address);
-        let path = match &self.options.kubeconfig {
-            Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
-            None => self.data.kubeconfig(),
-        };
-        let written = kubeconfig::write(&path, &url, self.pki);
-        written.map_err(|source| Error::Kubeconfig {
-            path: path.display().to_string(),
-            source,
-        })?;
+        let (kubeconfig, pki) = (self.kubeconfig.clone(), self.pki);
+        let (server, target) = (url.clone(), kubeconfig.clone());
+        // Waits for the lock of the file.
+        let written = spawn_blocking(move || target.write(&server, &pki)).await;
+        let is_current = written.map_err(|_| Error::Panicked)??;
         tracing::info!(url, "serving");
+        let context = if is_current {
+            String::new()
+        } else {
+            format!(" --context {CONTEXT}")
+        };
         // The reader of stdout may have closed it; the server continues.
         let mut stdout = std::io::stdout().lock();
         let _ = writeln!(
             stdout,
-            "ready: KUBECONFIG={} kubectl get queries",
-            word(&path)
+            "ready: KUBECONFIG={} kubectl{context} get queries",
+            word(kubeconfig.path())
         );
         let _ = stdout.flush();
         Ok(())

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::output::Output;
-use crate::{Dsn, Error, Socket};
+use crate::{Dsn, Error, Logs, Socket};
 
 /// Timeout of the start of a driver: it may migrate its database, or wait for one on another
 /// machine.
@@ -43,6 +43,8 @@ pub struct Program {
     pub arguments: Vec<OsString>,
     /// An environment variable that is set for the driver only.
     pub secret: Option<(&'static str, Dsn)>,
+    /// How the driver logs; passed by the environment, because flags of other drivers differ.
+    pub logs: Logs,
 }
 
 /// A driver that runs as our child, for the lifetime of the value.
@@ -69,11 +71,12 @@ struct Process {
 impl Program {
     /// A program that needs only `--listen`.
     #[must_use]
-    pub const fn new(path: PathBuf) -> Self {
+    pub const fn new(path: PathBuf, logs: Logs) -> Self {
         Self {
             path,
             arguments: Vec::new(),
             secret: None,
+            logs,
         }
     }
 
@@ -90,6 +93,8 @@ impl Program {
             .args(&self.arguments)
             .envs(self.secret.iter().map(|(name, dsn)| (name, dsn)))
             .env("ARK_BACKEND_EXIT_ON_STDIN_CLOSE", "true")
+            .env("ARK_LOG", self.logs.filter.as_str())
+            .env("ARK_LOG_FORMAT", self.logs.format.name())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -103,7 +108,7 @@ impl Program {
         });
         let mut child = spawned?;
         let name = self.name();
-        let output = Output::held(&name);
+        let output = Output::held(&name, self.logs.format);
         let mut reader = JoinSet::new();
         if let Some(stderr) = child.stderr.take() {
             reader.spawn(output.clone().follow(stderr));

@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use pki::private_file;
@@ -62,6 +62,40 @@ impl Socket {
     }
 }
 
+/// The link `run/backend.sock` in the data directory to the socket of the driver, whose own name
+/// changes with each process. Removed on drop. `arkctl --data-dir` follows it.
+#[derive(Debug)]
+pub(super) struct Link(PathBuf);
+
+impl Link {
+    /// Name of the link.
+    const NAME: &str = "backend.sock";
+
+    /// Creates or replaces the link to a socket.
+    ///
+    /// # Errors
+    /// If the directory cannot be written.
+    pub(super) fn create(data: &DataDir, socket: &Path) -> Result<Self, Error> {
+        let run = data.run();
+        private_file::create_directory(&run).map_err(Error::Socket)?;
+        let link = run.join(Self::NAME);
+        // Replaced in one step, so that no client finds it absent.
+        let draft = run.join(format!("{}.new", Self::NAME));
+        let _ = std::fs::remove_file(&draft);
+        symlink(socket, &draft)
+            .and_then(|()| std::fs::rename(&draft, &link))
+            .map_err(Error::Socket)?;
+        Ok(Self(link))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The next server replaces a link that stays.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
         // Usually the driver has removed the socket already, unless it was killed.
@@ -97,6 +131,25 @@ mod tests {
         let socket = Socket::prepare(&data).unwrap();
         assert!(socket.path().starts_with(data.run()));
         assert!(!left.exists(), "sockets of the dead are removed");
+    }
+
+    #[test]
+    fn link_with_a_fixed_name_leads_to_the_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["short".to_owned(), "x".repeat(90)] {
+            let data = DataDir::open(&directory.path().join(name)).unwrap();
+            let socket = Socket::prepare(&data).unwrap();
+            let _listener = std::os::unix::net::UnixListener::bind(socket.path()).unwrap();
+            let path = data.path().join("run/backend.sock");
+            std::fs::create_dir_all(data.run()).unwrap();
+            symlink("/no/such/socket", &path).unwrap();
+            let link = Link::create(&data, socket.path()).unwrap();
+            let found = path.canonicalize().unwrap();
+            assert_eq!(found, socket.path().canonicalize().unwrap());
+            std::os::unix::net::UnixStream::connect(found).unwrap();
+            drop(link);
+            assert!(path.symlink_metadata().is_err(), "removed with the server");
+        }
     }
 
     #[test]

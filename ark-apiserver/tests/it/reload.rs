@@ -45,7 +45,7 @@ async fn sighup_loads_valid_manifests_and_rejects_invalid_ones() {
     std::fs::write(&bad, "kind: Nonsense\n").unwrap();
     write(&kinds, &manifest("v3"));
     program.signal(Signal::HUP);
-    let rejected_reloads = "ark_manifest_reloads_total{result=\"refused\"} 1\n";
+    let rejected_reloads = "ark_manifest_reloads_total{result=\"failure\"} 1\n";
     eventually("it was rejected", SOON, async || {
         admin.get("/metrics").await.1.contains(rejected_reloads)
     })
@@ -87,7 +87,7 @@ async fn changed_files_are_loaded_without_signal() {
     })
     .await;
     let metrics = admin.get("/metrics").await.1;
-    assert!(metrics.contains("ark_manifest_reloads_total{result=\"taken\"} 1\n"));
+    assert!(metrics.contains("ark_manifest_reloads_total{result=\"success\"} 1\n"));
     program.signal(Signal::INT);
     assert!(program.ended().0.success());
 }

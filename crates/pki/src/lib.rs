@@ -78,8 +78,8 @@ pub struct Pair {
 }
 
 impl Pki {
-    /// Loads the certificates in `directory`. Replaces those that are missing, unreadable, about to
-    /// expire, or not valid for every one of `names`.
+    /// Loads the certificates in `directory`. Replaces those that are missing, unreadable, not valid
+    /// yet, about to expire, or not valid for every one of `names`.
     ///
     /// # Errors
     /// If the directory cannot be written.
@@ -248,7 +248,7 @@ fn subject(pem: &str) -> Option<String> {
     name.as_str().ok().map(str::to_owned)
 }
 
-/// Whether key and certificate match, were signed by `authority`, remain valid long enough, and
+/// Whether key and certificate match, were signed by `authority`, are valid now and long enough, and
 /// cover `names`.
 fn is_good(pair: &Pair, names: &[String], authority: &str) -> bool {
     let parse = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).ok();
@@ -261,7 +261,8 @@ fn is_good(pair: &Pair, names: &[String], authority: &str) -> bool {
     ) else {
         return false;
     };
-    let renew_at = OffsetDateTime::now_utc() + DAY * RENEW_DAYS;
+    let now = OffsetDateTime::now_utc();
+    let renew_at = now + DAY * RENEW_DAYS;
     let alternatives = certificate.subject_alternative_name().ok().flatten();
     let covered = |name: &String| {
         let wanted = name.parse::<IpAddr>();
@@ -280,6 +281,8 @@ fn is_good(pair: &Pair, names: &[String], authority: &str) -> bool {
     };
     pair.key_matches()
         && certificate.issuer() == authority.subject()
+        // A certificate that a clock ahead has made is not valid yet.
+        && certificate.validity().not_before.timestamp() <= now.unix_timestamp()
         && certificate.validity().not_after.timestamp() > renew_at.unix_timestamp()
         && names.iter().all(covered)
 }
@@ -335,6 +338,30 @@ mod tests {
             fourth.admin_pem, first.admin_pem,
             "the old certificate is no longer trusted"
         );
+    }
+
+    #[test]
+    fn certificates_of_a_clock_ahead_are_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = || Pki::load_or_create(directory.path(), &names(&["localhost"])).unwrap();
+        let first = load();
+        let server = || std::fs::read_to_string(directory.path().join("server.crt")).unwrap();
+        let first_server = server();
+        let ahead = OffsetDateTime::now_utc() + DAY * 400;
+        let validity = Validity::starting(ahead, DAY * CERTIFICATE_DAYS);
+
+        let authority = read(directory.path(), "ca").unwrap();
+        let early = serving_valid(&authority, &names(&["localhost"]), validity).unwrap();
+        write(directory.path(), "server", early.clone()).unwrap();
+        let second = load();
+        assert_eq!(second.authority_pem, first.authority_pem);
+        assert!(server() != early.certificate && server() != first_server);
+
+        let early = authority_valid("early", validity).unwrap();
+        write(directory.path(), "ca", early.clone()).unwrap();
+        let third = load();
+        assert_ne!(third.authority_pem, early.certificate);
+        assert_ne!(third.admin_pem, second.admin_pem);
     }
 
     #[test]

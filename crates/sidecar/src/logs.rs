@@ -1,21 +1,40 @@
 //! Logging of a driver process, on standard error.
 
-use std::io::IsTerminal as _;
+use logs::{Filter, FilterError, Format, FormatError};
 
-use tracing_subscriber::EnvFilter;
+/// Environment variables, which a driver shares with the gateway that starts it.
+const FILTER: &str = "ARK_LOG";
+const FORMAT: &str = "ARK_LOG_FORMAT";
 
-/// Initializes logging at the level of `ARK_LOG` (default `info`). Call once, before anything logs.
-pub fn init() {
-    let filter = EnvFilter::builder()
-        .with_env_var("ARK_LOG")
-        .with_default_directive(tracing::Level::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        // Internal errors are printed to standard error, and printing panics if standard error is
-        // closed. The parent process may have closed it.
-        .log_internal_errors(false)
-        .init();
+/// Invalid environment variable.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not a filter.
+    #[error("{FILTER}: {0}")]
+    Filter(#[source] FilterError),
+    /// Not a format.
+    #[error("{FORMAT}: {0}")]
+    Format(#[source] FormatError),
+}
+
+/// Initializes logging with the filter of `ARK_LOG` (default `info`) and the format of
+/// `ARK_LOG_FORMAT` (default `text`). Call once, before anything logs. Returns the format, in which
+/// the program also reports why it ends.
+///
+/// # Errors
+/// If one of the variables is invalid.
+pub fn init() -> Result<Format, Error> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let filter = variable(FILTER).map(|text| text.parse());
+    let filter: Filter = filter
+        .transpose()
+        .map_err(Error::Filter)?
+        .unwrap_or_default();
+    let format = variable(FORMAT).map(|text| text.parse());
+    let format = format
+        .transpose()
+        .map_err(Error::Format)?
+        .unwrap_or_default();
+    logs::init(&filter, format);
+    Ok(format)
 }

@@ -26,6 +26,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 use exposition::Exposition;
+pub use version::Build;
 
 /// Approximate size of an OpenAPI document, bytes.
 const DOCUMENT_WEIGHT: usize = 1 << 20;
@@ -37,6 +38,7 @@ pub struct NonResource {
     documents: ArcSwap<Documents>,
     health: Health,
     exposition: Exposition,
+    build: Build,
 }
 
 /// The published documents of a catalog.
@@ -60,7 +62,14 @@ impl NonResource {
             documents: ArcSwap::from_pointee(Documents::new(catalog)),
             health,
             exposition: Exposition::new(metrics, store, limits),
+            build: Build::default(),
         }
+    }
+
+    /// The same, and `/version` reports `build`.
+    #[must_use]
+    pub fn with_build(self, build: Build) -> Self {
+        Self { build, ..self }
     }
 
     /// Replaces the published catalog.
@@ -119,7 +128,7 @@ pub(crate) async fn respond(
         None => Vec::new(),
     };
     let found = match parts[..] {
-        ["version"] => Some(only_get(head, version::respond)),
+        ["version"] => Some(only_get(head, || version::respond(paths.build))),
         ["api"] => Some(only_get(head, || discovery.core(head))),
         ["api", "v1"] => Some(only_get(head, || discovery.core_resources(head))),
         // The methods of the remaining paths are not checked, as in kube-apiserver.
@@ -187,6 +196,3 @@ fn status(error: &ApiError) -> Response<Body> {
     json.push(b'\n');
     reply::body(code, reply::JSON, json)
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,7 +19,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crd-schema", &["api-types", "kube-json"]),
     ("structured-merge", &[]),
     ("watch-cache", &[]),
-    ("sidecar", &["backend-proto"]),
+    ("build-info", &[]),
+    ("logs", &[]),
+    ("command-line", &["logs"]),
+    ("sidecar", &["backend-proto", "logs"]),
     ("postgres-testkit", &[]),
     ("backend-client", &["backend-proto"]),
     ("kube-http", &[]),
@@ -28,8 +31,27 @@ const CRATES: &[(&str, &[&str])] = &[
         "conformance",
         &["backend-proto", "backend-client", "sidecar", "workload"],
     ),
-    ("backend-postgres", &["backend-proto", "backoff", "sidecar"]),
-    ("backend-sqlite", &["backend-proto", "sidecar"]),
+    (
+        "backend-postgres",
+        &[
+            "backend-proto",
+            "backoff",
+            "build-info",
+            "command-line",
+            "logs",
+            "sidecar",
+        ],
+    ),
+    (
+        "backend-sqlite",
+        &[
+            "backend-proto",
+            "build-info",
+            "command-line",
+            "logs",
+            "sidecar",
+        ],
+    ),
     (
         "gateway",
         &[
@@ -46,13 +68,29 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pki", &[]),
     ("backoff", &[]),
     // The gateway depends on no driver; standalone starts one as a process.
-    ("standalone", &["gateway", "pki"]),
-    ("ark-apiserver", &["gateway", "kube-json", "standalone"]),
+    (
+        "standalone",
+        &["command-line", "gateway", "kube-json", "logs", "pki"],
+    ),
+    (
+        "ark-apiserver",
+        &[
+            "build-info",
+            "command-line",
+            "gateway",
+            "kube-json",
+            "logs",
+            "standalone",
+        ],
+    ),
     (
         "arkctl",
         &[
             "backend-proto",
             "backend-client",
+            "build-info",
+            "command-line",
+            "logs",
             "kube-http",
             "kube-json",
             "api-types",

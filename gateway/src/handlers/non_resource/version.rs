@@ -13,6 +13,27 @@ const MINOR_BEFORE: &str = "36";
 /// kubectl parses the part before the `+`; the rest is for people.
 const GIT_VERSION: &str = concat!("v1.37.0+ark-", env!("CARGO_PKG_VERSION"));
 
+/// What the running program was built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Build {
+    /// Commit.
+    pub commit: &'static str,
+    /// `clean`, or `dirty` if files differed from the commit.
+    pub tree_state: &'static str,
+    /// RFC 3339.
+    pub date: &'static str,
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self {
+            commit: "unknown",
+            tree_state: "unknown",
+            date: "1970-01-01T00:00:00Z",
+        }
+    }
+}
+
 /// The document, with the field order of kube-apiserver.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,7 +54,7 @@ struct Version {
 }
 
 /// The response.
-pub(super) fn respond() -> Response<Body> {
+pub(super) fn respond(build: Build) -> Response<Body> {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -47,9 +68,9 @@ pub(super) fn respond() -> Response<Body> {
         min_compatibility_major: MAJOR,
         min_compatibility_minor: MINOR_BEFORE,
         git_version: GIT_VERSION,
-        git_commit: option_env!("ARK_BUILD_COMMIT").unwrap_or("unknown"),
-        git_tree_state: option_env!("ARK_BUILD_TREE_STATE").unwrap_or("unknown"),
-        build_date: option_env!("ARK_BUILD_DATE").unwrap_or("1970-01-01T00:00:00Z"),
+        git_commit: build.commit,
+        git_tree_state: build.tree_state,
+        build_date: build.date,
         // Clients expect the field, although no Go is used.
         go_version: "none",
         compiler: "rustc",

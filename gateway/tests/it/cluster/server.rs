@@ -164,6 +164,7 @@ impl Gateway {
         let process = Process {
             connections: Handle::current(),
             descriptors: 1_024,
+            build: gateway::app::Build::default(),
         };
         let io = Io::new(listener, process)?.behind(upstream);
         let app = App::build(config, catalog, io)?;

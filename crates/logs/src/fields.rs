@@ -16,11 +16,11 @@ use tracing_subscriber::fmt::{FormatFields, FormattedFields};
 
 /// Fields as `name="value"`.
 #[derive(Debug, Default)]
-pub(super) struct Text(DefaultFields);
+pub(crate) struct Text(DefaultFields);
 
 /// Fields as a JSON object.
 #[derive(Debug, Default)]
-pub(super) struct Json(JsonFields);
+pub(crate) struct Json(JsonFields);
 
 /// What stands before a name, between a name and its value, and after a value.
 struct Syntax([&'static str; 3]);
