@@ -1,17 +1,42 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use backend_proto::v1::Key;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use command_line::Documents;
 
+use crate::deadlines::Deadlines;
 use crate::key;
+use crate::output::Sink;
+
+/// Headings of the help.
+const GLOBAL: &str = "Global options";
+const SOURCE: &str = "Source store";
+const TARGET: &str = "Target store";
+const STORE: &str = "Store";
+const OTHER: &str = "Other store";
+const CLUSTER: &str = "Cluster";
+const ETCD: &str = "etcd";
 
 /// Manages the data behind ark-apiserver: backup, restore, moves between drivers, and moves to or
 /// from CRDs.
 #[derive(Debug, Parser)]
-#[command(name = "arkctl", version)]
+#[command(name = "arkctl", version = env!("ARK_BUILD_VERSION"))]
 pub struct Arguments {
+    /// Longest time without a response of a driver. The end of an import and a compaction may take
+    /// ten times as long.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        env = "ARKCTL_TIMEOUT",
+        default_value_t = 120,
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+        help_heading = GLOBAL
+    )]
+    pub timeout: u64,
     /// Subcommand to run.
     #[command(subcommand)]
     pub command: Command,
@@ -26,7 +51,10 @@ pub enum Command {
     Restore(Restore),
     /// Copy a store into an empty one, of any driver.
     Copy(Copy),
-    /// Read all records and report unreadable ones, or differences from another store.
+    /// Show the driver, epoch, revision, history, fence, objects and size of a store.
+    Status(Status),
+    /// Read all records of a store or a backup file and report unreadable ones, or differences from
+    /// another store.
     Verify(Verify),
     /// Drop history. Current objects are never dropped.
     Compact(Compact),
@@ -38,19 +66,32 @@ pub enum Command {
     ImportCrds(ImportCrds),
     /// Write all records to a cluster that has the kinds as CRDs.
     ExportCrds(ExportCrds),
+    /// Documents about the program.
+    #[command(flatten)]
+    Documents(Documents),
 }
 
 /// Flags of the source store.
 #[derive(Debug, Args)]
+#[command(next_help_heading = SOURCE)]
 pub struct From {
     /// Source store: unix:///SOCKET, or https://HOST:PORT with its certificates.
     #[arg(
         id = "from",
         long = "from",
         value_name = "ENDPOINT",
-        env = "ARKCTL_FROM"
+        env = "ARKCTL_FROM",
+        required_unless_present = "from-data-dir"
     )]
-    pub endpoint: String,
+    pub endpoint: Option<String>,
+    /// Source store: that of the `ark-apiserver standalone` which runs on this data directory.
+    #[arg(
+        id = "from-data-dir",
+        long = "from-data-dir",
+        value_name = "DIR",
+        conflicts_with_all = ["from", "from-ca"]
+    )]
+    pub data_dir: Option<PathBuf>,
     /// Certificate authority of the source, PEM; for https.
     #[arg(
         id = "from-ca",
@@ -79,10 +120,25 @@ pub struct From {
 
 /// Flags of the target store.
 #[derive(Debug, Args)]
+#[command(next_help_heading = TARGET)]
 pub struct To {
     /// Target store: unix:///SOCKET, or https://HOST:PORT with its certificates.
-    #[arg(id = "to", long = "to", value_name = "ENDPOINT", env = "ARKCTL_TO")]
-    pub endpoint: String,
+    #[arg(
+        id = "to",
+        long = "to",
+        value_name = "ENDPOINT",
+        env = "ARKCTL_TO",
+        required_unless_present = "to-data-dir"
+    )]
+    pub endpoint: Option<String>,
+    /// Target store: that of the `ark-apiserver standalone` which runs on this data directory.
+    #[arg(
+        id = "to-data-dir",
+        long = "to-data-dir",
+        value_name = "DIR",
+        conflicts_with_all = ["to", "to-ca"]
+    )]
+    pub data_dir: Option<PathBuf>,
     /// Certificate authority of the target, PEM; for https.
     #[arg(
         id = "to-ca",
@@ -111,10 +167,20 @@ pub struct To {
 
 /// Flags of the store.
 #[derive(Debug, Args)]
+#[command(next_help_heading = STORE)]
 pub struct At {
     /// Store: unix:///SOCKET, or https://HOST:PORT with its certificates.
-    #[arg(long = "at", value_name = "ENDPOINT", env = "ARKCTL_AT")]
-    pub endpoint: String,
+    #[arg(
+        id = "at",
+        long = "at",
+        value_name = "ENDPOINT",
+        env = "ARKCTL_AT",
+        required_unless_present = "data_dir"
+    )]
+    pub endpoint: Option<String>,
+    /// Store: that of the `ark-apiserver standalone` which runs on this data directory.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["at", "ca"])]
+    pub data_dir: Option<PathBuf>,
     /// Certificate authority of the store, PEM; for https.
     #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
     pub ca: Option<PathBuf>,
@@ -128,6 +194,7 @@ pub struct At {
 
 /// `backup`.
 #[derive(Debug, Args)]
+#[command(mut_arg("from-data-dir", |arg| arg.visible_alias("data-dir")))]
 #[command(mut_arg("from-ca", |arg| arg.visible_alias("ca")))]
 #[command(mut_arg("from-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("from-key", |arg| arg.visible_alias("key")))]
@@ -135,9 +202,12 @@ pub struct Backup {
     /// Source store.
     #[command(flatten)]
     pub from: From,
-    /// Backup file; an existing file is replaced once the new one is complete.
+    /// Backup file, which must not exist; - is standard output.
     #[arg(long = "to", value_name = "FILE")]
     pub file: PathBuf,
+    /// Replace an existing file, once the new one is complete.
+    #[arg(long)]
+    pub force: bool,
     /// Compress with gzip: slower, but several times smaller.
     #[arg(long)]
     pub compress: bool,
@@ -145,6 +215,7 @@ pub struct Backup {
 
 /// `restore`.
 #[derive(Debug, Args)]
+#[command(mut_arg("to-data-dir", |arg| arg.visible_alias("data-dir")))]
 #[command(mut_arg("to-ca", |arg| arg.visible_alias("ca")))]
 #[command(mut_arg("to-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("to-key", |arg| arg.visible_alias("key")))]
@@ -206,27 +277,72 @@ is given, a new epoch: clients then list again, because changes made after that 
 With --live the copy may be killed and given again at any time; it carries on. If it fails before the
 target has taken over, the source's fence is lifted again; afterwards the source stays fenced.";
 
+/// `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Store to describe.
+    #[command(flatten)]
+    pub at: At,
+    /// Do not read the objects: their number is then an estimate of the driver, and their size is
+    /// not shown.
+    #[arg(long)]
+    pub quick: bool,
+    /// Output format.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
 /// `verify`.
 #[derive(Debug, Args)]
+#[command(mut_arg("at", |arg| {
+    arg.required_unless_present_any(["data_dir", "file"])
+}))]
 pub struct Verify {
     /// Store to read.
     #[command(flatten)]
     pub at: At,
+    /// Check a file of `backup` instead: its hash, and every record.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "against"])]
+    pub file: Option<PathBuf>,
+    /// Output format.
+    #[arg(
+        long,
+        short,
+        value_enum,
+        default_value = "text",
+        conflicts_with = "against"
+    )]
+    pub output: Output,
     /// Store that should hold the same records.
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", help_heading = OTHER)]
     pub against: Option<String>,
     /// Compare both stores at this revision, for instance that of a move. Without it the current
     /// states are compared.
-    #[arg(long, value_name = "R", requires = "against")]
+    #[arg(long, value_name = "R", requires = "against", help_heading = OTHER)]
     pub revision: Option<i64>,
     /// Certificate authority of the other store, PEM; for https.
-    #[arg(long, value_name = "FILE", requires_all = ["against_cert", "against_key"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["against_cert", "against_key"],
+        help_heading = OTHER
+    )]
     pub against_ca: Option<PathBuf>,
     /// Client certificate for the other store, PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["against_ca", "against_key"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["against_ca", "against_key"],
+        help_heading = OTHER
+    )]
     pub against_cert: Option<PathBuf>,
     /// Private key of the client certificate, PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["against_ca", "against_cert"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["against_ca", "against_cert"],
+        help_heading = OTHER
+    )]
     pub against_key: Option<PathBuf>,
 }
 
@@ -278,16 +394,22 @@ pub struct Fence {
     /// Store to fence.
     #[command(flatten)]
     pub at: At,
-    /// Reject writes with this reason, which clients see.
+    /// Reject writes with this reason, which clients see. With --lift: the reason of the fence to
+    /// be lifted.
     #[arg(long, value_name = "TEXT", required_unless_present = "lift")]
     pub reason: Option<String>,
-    /// Lift the fence.
-    #[arg(long, conflicts_with = "reason")]
+    /// Lift the fence. Needs its reason, or --force.
+    #[arg(long)]
     pub lift: bool,
+    /// Replace or lift a fence with another reason. After a move, the other store may have taken
+    /// over: then both would accept writes.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Flags of the cluster and its kinds.
 #[derive(Debug, Args)]
+#[command(next_help_heading = CLUSTER)]
 pub struct Cluster {
     /// Kubeconfig of the cluster, with a client certificate or a token.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
@@ -304,6 +426,7 @@ pub struct Cluster {
 
 /// `import-crds`.
 #[derive(Debug, Args)]
+#[command(mut_arg("to-data-dir", |arg| arg.visible_alias("data-dir")))]
 #[command(mut_arg("to-ca", |arg| arg.visible_alias("ca")))]
 #[command(mut_arg("to-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("to-key", |arg| arg.visible_alias("key")))]
@@ -321,6 +444,7 @@ pub struct ImportCrds {
 
 /// `export-crds`.
 #[derive(Debug, Args)]
+#[command(mut_arg("from-data-dir", |arg| arg.visible_alias("data-dir")))]
 #[command(mut_arg("from-ca", |arg| arg.visible_alias("ca")))]
 #[command(mut_arg("from-cert", |arg| arg.visible_alias("cert")))]
 #[command(mut_arg("from-key", |arg| arg.visible_alias("key")))]
@@ -333,28 +457,68 @@ pub struct ExportCrds {
     pub cluster: Cluster,
     /// Write into the cluster's etcd (http:// or https://HOST:PORT), bypassing kube-apiserver: this
     /// keeps uids, timestamps, status and managedFields.
-    #[arg(long, value_name = "ENDPOINT", value_parser = etcd)]
+    #[arg(long, value_name = "ENDPOINT", value_parser = etcd, help_heading = ETCD)]
     pub etcd: Option<String>,
     /// Certificate authority of etcd, PEM; for https.
-    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_cert", "etcd_key"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["etcd", "etcd_cert", "etcd_key"],
+        help_heading = ETCD
+    )]
     pub etcd_ca: Option<PathBuf>,
     /// Client certificate for etcd, PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_ca", "etcd_key"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["etcd", "etcd_ca", "etcd_key"],
+        help_heading = ETCD
+    )]
     pub etcd_cert: Option<PathBuf>,
     /// Private key of the client certificate, PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_ca", "etcd_cert"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["etcd", "etcd_ca", "etcd_cert"],
+        help_heading = ETCD
+    )]
     pub etcd_key: Option<PathBuf>,
     /// Value of kube-apiserver's --etcd-prefix.
     #[arg(
         long,
         default_value = "/registry",
         value_name = "PREFIX",
-        requires = "etcd"
+        requires = "etcd",
+        help_heading = ETCD
     )]
     pub etcd_prefix: String,
     /// Report what would be exported and what would be rejected, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+// === impl Output ===
+
+impl Output {
+    /// Where lines for people go: JSON has standard output for itself.
+    pub(crate) const fn sink(self) -> Sink {
+        match self {
+            Self::Text => Sink::Stdout,
+            Self::Json => Sink::Stderr,
+        }
+    }
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    /// The deadlines of calls to drivers.
+    #[must_use]
+    pub const fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            response: Duration::from_secs(self.timeout),
+        }
+    }
 }
 
 /// Parses an address of etcd.

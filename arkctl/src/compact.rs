@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::args;
+use crate::deadlines::Deadlines;
 use crate::output;
 use crate::store::Store;
 
@@ -10,8 +11,8 @@ use crate::store::Store;
 ///
 /// # Errors
 /// If the revision is above the current one, or the store is unreachable.
-pub async fn run(arguments: &args::Compact) -> Result<()> {
-    let store = Store::at(&arguments.at)?;
+pub async fn run(arguments: &args::Compact, deadlines: Deadlines) -> Result<()> {
+    let store = Store::at(&arguments.at, deadlines)?;
     let revision = match arguments.revision {
         Some(revision) => revision,
         None => store.head().await?.revision,

@@ -21,6 +21,7 @@ use backend_proto::v1::describe_response::Capability;
 use tokio::time::sleep;
 
 use crate::args;
+use crate::deadlines::Deadlines;
 use crate::key;
 use crate::output;
 use crate::store::{Rejection, Store, can};
@@ -40,9 +41,9 @@ pub(crate) struct Pair {
 ///
 /// # Errors
 /// If one of the stores is unusable, or the target's content differs from what was sent.
-pub async fn run(arguments: &args::Copy) -> Result<()> {
-    let source = Store::from(&arguments.from)?;
-    let target = Store::to(&arguments.to)?;
+pub async fn run(arguments: &args::Copy, deadlines: Deadlines) -> Result<()> {
+    let source = Store::from(&arguments.from, deadlines)?;
+    let target = Store::to(&arguments.to, deadlines)?;
     let deadline = Instant::now() + Duration::from_secs(arguments.wait);
     let (from, to) =
         futures_util::try_join!(described(&source, deadline), described(&target, deadline))?;

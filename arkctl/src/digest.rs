@@ -11,6 +11,7 @@ use std::fmt;
 
 use backend_proto::v1::{Index, Record};
 use ring::digest::{Context as Digest, SHA256, SHA256_OUTPUT_LEN};
+use serde_json::{Value, json};
 
 /// Computes digests of a store's resources from a stream of records.
 #[derive(Default)]
@@ -112,6 +113,27 @@ impl Summary {
             sum.bytes += totals.bytes;
         }
         sum
+    }
+
+    /// Returns counts, sizes and digests as JSON.
+    pub(crate) fn document(&self) -> Value {
+        let resources = self.resources.iter();
+        let resources = resources.map(|((group, resource), (totals, digest))| {
+            json!({
+                "resource": format!("{resource}.{group}"),
+                "objects": totals.records,
+                "bytes": totals.bytes,
+                "sha256": hex(digest),
+            })
+        });
+        let resources: Vec<Value> = resources.collect();
+        let Totals { records, bytes } = self.totals();
+        json!({
+            "objects": records,
+            "bytes": bytes,
+            "sha256": self.digest(),
+            "resources": resources,
+        })
     }
 
     /// Returns the digest of the store.

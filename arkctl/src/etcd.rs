@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use prost::Message;
+use tokio::time::timeout;
 use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -136,7 +137,13 @@ impl Etcd {
             [None, None, None] if address.starts_with("http://") => {}
             _ => bail!("--etcd https://… needs --etcd-ca, --etcd-cert and --etcd-key"),
         }
-        Ok(Self(endpoint.connect().await.with_context(named)?))
+        // The timeout of the endpoint covers neither the TLS handshake nor that of HTTP/2.
+        let connected = timeout(TXN_TIMEOUT, endpoint.connect()).await;
+        let connected = connected.with_context(|| {
+            let seconds = TXN_TIMEOUT.as_secs();
+            format!("--etcd {address}: no connection within {seconds} s")
+        })?;
+        Ok(Self(connected.with_context(named)?))
     }
 
     /// Returns a message for each key that exists with another value.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::args::{self, Output};
+use crate::deadlines::Deadlines;
 use crate::output;
 use crate::store::Store;
 
@@ -18,9 +19,9 @@ use crate::store::Store;
 ///
 /// # Errors
 /// If the key is malformed, or the store is unreadable.
-pub async fn run(arguments: &args::History) -> Result<()> {
+pub async fn run(arguments: &args::History, deadlines: Deadlines) -> Result<()> {
     let key = &arguments.object;
-    let store = Store::at(&arguments.at)?;
+    let store = Store::at(&arguments.at, deadlines)?;
     let head = store.head().await?;
     let (begin, end) = (head.compact_revision, head.revision);
     let changes = changes(&store, key, begin, end).await?;
@@ -77,9 +78,7 @@ async fn changes(store: &Store, key: &Key, begin: i64, end: i64) -> Result<Vec<E
     };
     let mut watch = store.watch(request).await?;
     loop {
-        let message = watch.message().await;
-        let message = message.map_err(|status| store.rejection(&status))?;
-        let Some(message) = message else {
+        let Some(message) = store.watched(&mut watch).await? else {
             bail!("{}: the watch ended", store.address);
         };
         if let Some(Body::Events(events)) = message.body {

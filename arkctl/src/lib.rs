@@ -11,6 +11,7 @@
 //! - every command may be killed at any time and repeated.
 
 pub mod args;
+pub mod deadlines;
 pub mod run;
 
 pub mod backup;
@@ -19,13 +20,16 @@ pub mod copy;
 pub mod crds;
 pub mod fence;
 pub mod history;
+pub mod status;
 pub mod verify;
 
+mod data_dir;
 mod digest;
 mod etcd;
 mod key;
 mod number;
 mod output;
+mod stop;
 mod store;
 
 pub use run::run;

@@ -3,15 +3,21 @@
 #![expect(clippy::print_stderr, reason = "a command line talks to its user")]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use arkctl::args::Arguments;
-use clap::Parser as _;
+use logs::Format;
 
 /// Exit code of invalid arguments, the same as clap's.
 const MISUSE: u8 = 2;
+/// How long a thread that waits for a disk or a pipe may delay the exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match command_line::parse::<Arguments>(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(usage) => return usage.print("arkctl", Format::Text),
+    };
     match on_deep_stack(|| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -30,7 +36,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .enable_all()
         .thread_stack_size(kube_json::STACK_SIZE)
         .build()?;
-    runtime.block_on(arkctl::run(arguments))
+    let result = runtime.block_on(arkctl::run(arguments));
+    runtime.shutdown_timeout(EXIT_TIMEOUT);
+    result
 }
 
 /// Runs on a thread whose stack, unlike the main thread's, suffices for the deepest value.

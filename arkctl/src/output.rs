@@ -1,11 +1,6 @@
-//! Output: results on standard output, progress on standard error.
+//! Output: results and progress lines on standard output, bars on standard error.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "the one place that owns standard output"
-)]
-
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -22,15 +17,35 @@ fn style(template: &str) -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// Prints a line.
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sink {
+    Stdout,
+    /// If standard output holds data, such as a backup or JSON.
+    Stderr,
+}
+
+impl Sink {
+    /// Prints a line. Errors are ignored: the reader of a pipe may have closed it, and the command
+    /// has to end all the same.
+    pub(crate) fn line(self, text: impl std::fmt::Display) {
+        let _ = match self {
+            Self::Stdout => writeln!(io::stdout(), "{text}"),
+            Self::Stderr => writeln!(io::stderr(), "{text}"),
+        };
+    }
+}
+
+/// Prints a line of a result.
 pub(crate) fn line(text: impl std::fmt::Display) {
-    println!("{text}");
+    Sink::Stdout.line(text);
 }
 
 /// Progress of a long command: a bar on a terminal, plain lines elsewhere.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    sink: Sink,
     what: &'static str,
     /// Estimated total number of records.
     total: Option<u64>,
@@ -43,6 +58,11 @@ pub(crate) struct Progress {
 impl Progress {
     /// Starts the progress of an operation, such as `copied`, with the estimated total if known.
     pub(crate) fn new(what: &'static str, total: Option<u64>) -> Self {
+        Self::on(Sink::Stdout, what, total)
+    }
+
+    /// The same, with lines on `sink`.
+    pub(crate) fn on(sink: Sink, what: &'static str, total: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             bar.set_style(style(total.map_or(SPINNER, |_| BAR)));
@@ -51,6 +71,7 @@ impl Progress {
         });
         Self {
             bar,
+            sink,
             what,
             total,
             records: 0,
@@ -73,7 +94,8 @@ impl Progress {
             bar.set_message(self.text());
         } else if self.last_report.elapsed() >= REPORT_INTERVAL {
             self.last_report = Instant::now();
-            line(format_args!("{}{}", self.text(), self.share()));
+            self.sink
+                .line(format_args!("{}{}", self.text(), self.share()));
         }
     }
 
@@ -89,8 +111,8 @@ impl Progress {
     /// Prints a step, without disturbing the bar.
     pub(crate) fn step(&self, text: impl std::fmt::Display) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| line(text)),
-            None => line(text),
+            Some(bar) => bar.suspend(|| self.sink.line(text)),
+            None => self.sink.line(text),
         }
     }
 
@@ -99,7 +121,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        line(self.text());
+        self.sink.line(self.text());
     }
 
     /// Formats the share of the total, if known.

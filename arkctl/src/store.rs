@@ -1,5 +1,7 @@
 //! Client of one store: the calls of `ark.backend.v1` that commands need.
 
+mod observed;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,23 +17,23 @@ use backend_proto::v1::export_response::Part;
 use backend_proto::v1::import_request::Options;
 use backend_proto::v1::{
     BackendError, CompactRequest, CurrentRevisionRequest, DescribeRequest, DescribeResponse,
-    ExportRequest, ExportResponse, FenceRequest, GetRequest, Header, ImportRequest, Key, Record,
-    WatchRequest, WatchResponse,
+    ExportRequest, ExportResponse, FenceRequest, GetRequest, Header, HealthRequest, HealthResponse,
+    ImportRequest, Key, Record, WatchRequest, WatchResponse,
 };
 use tokio::time::timeout;
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
+use self::observed::observed;
 use crate::args;
-
-/// Deadline of a unary call, and timeout of the next message in a stream. Drivers may take long to
-/// sort a large store or to flush.
-const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+use crate::data_dir;
+use crate::deadlines::Deadlines;
 
 /// Client of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(crate) address: String,
+    deadlines: Deadlines,
     /// Connection for unary calls, so that streams do not delay them.
     calls: BackendClient<Channel>,
     streams: BackendClient<Channel>,
@@ -41,7 +43,7 @@ pub(crate) struct Store {
 #[derive(Debug)]
 pub(crate) struct Rejection {
     address: String,
-    /// The typed error; `None` if the driver was unreachable.
+    /// The typed error; `None` if the driver was unreachable or did not respond.
     pub(crate) error: Option<BackendError>,
     message: String,
 }
@@ -54,6 +56,7 @@ pub(crate) struct Export {
     /// Estimated number of records in the snapshot, if the driver knows it.
     pub(crate) about_records: Option<u64>,
     address: String,
+    deadlines: Deadlines,
     stream: Streaming<ExportResponse>,
     /// Records received so far.
     count: i64,
@@ -62,21 +65,31 @@ pub(crate) struct Export {
 // === impl Store ===
 
 impl Store {
-    pub(crate) fn at(at: &args::At) -> Result<Self> {
-        Self::open("--at", &at.endpoint, [&at.ca, &at.cert, &at.key])
+    pub(crate) fn at(at: &args::At, deadlines: Deadlines) -> Result<Self> {
+        let files = [&at.ca, &at.cert, &at.key];
+        let address = address(at.endpoint.as_ref(), at.data_dir.as_ref())?;
+        Self::open("--at", &address, files, deadlines)
     }
 
-    pub(crate) fn from(from: &args::From) -> Result<Self> {
+    pub(crate) fn from(from: &args::From, deadlines: Deadlines) -> Result<Self> {
         let files = [&from.ca, &from.cert, &from.key];
-        Self::open("--from", &from.endpoint, files)
+        let address = address(from.endpoint.as_ref(), from.data_dir.as_ref())?;
+        Self::open("--from", &address, files, deadlines)
     }
 
-    pub(crate) fn to(to: &args::To) -> Result<Self> {
-        Self::open("--to", &to.endpoint, [&to.ca, &to.cert, &to.key])
+    pub(crate) fn to(to: &args::To, deadlines: Deadlines) -> Result<Self> {
+        let files = [&to.ca, &to.cert, &to.key];
+        let address = address(to.endpoint.as_ref(), to.data_dir.as_ref())?;
+        Self::open("--to", &address, files, deadlines)
     }
 
     /// Opens a store at an address; `files` are authority, certificate and key.
-    pub(crate) fn open(flag: &str, address: &str, files: [&Option<PathBuf>; 3]) -> Result<Self> {
+    pub(crate) fn open(
+        flag: &str,
+        address: &str,
+        files: [&Option<PathBuf>; 3],
+        deadlines: Deadlines,
+    ) -> Result<Self> {
         let tls = match files {
             [Some(ca), Some(cert), Some(key)] => Some(Tls {
                 ca: read(ca)?,
@@ -89,8 +102,9 @@ impl Store {
         let endpoint = Endpoint::parse(address, tls.as_ref()).context(flag.to_owned())?;
         Ok(Self {
             address: address.to_owned(),
-            calls: endpoint.client(),
-            streams: endpoint.client(),
+            deadlines,
+            calls: endpoint.pinged_client(),
+            streams: endpoint.pinged_client(),
         })
     }
 
@@ -99,77 +113,78 @@ impl Store {
             protocol_minor: PROTOCOL_MINOR,
             client: concat!("arkctl ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        let response = self.calls.clone().describe(timed(request)).await;
-        Ok(response
-            .map_err(|status| self.rejection(&status))?
-            .into_inner())
+        let request = self.timed(request);
+        self.unary(self.calls.clone().describe(request)).await
+    }
+
+    pub(crate) async fn health(&self) -> Result<HealthResponse, Rejection> {
+        let request = self.timed(HealthRequest {});
+        self.unary(self.calls.clone().health(request)).await
     }
 
     pub(crate) async fn head(&self) -> Result<Header, Rejection> {
-        let request = timed(CurrentRevisionRequest {});
-        let response = self.calls.clone().current_revision(request).await;
-        let response = response.map_err(|status| self.rejection(&status))?;
-        Ok(response.into_inner().header.unwrap_or_default())
+        let request = self.timed(CurrentRevisionRequest {});
+        let mut calls = self.calls.clone();
+        let response = self.unary(calls.current_revision(request)).await?;
+        Ok(response.header.unwrap_or_default())
     }
 
     pub(crate) async fn get(&self, key: &Key, revision: i64) -> Result<Option<Record>, Rejection> {
-        let request = timed(GetRequest {
+        let request = self.timed(GetRequest {
             key: Some(key.clone()),
             revision,
         });
-        let response = self.calls.clone().get(request).await;
-        Ok(response
-            .map_err(|status| self.rejection(&status))?
-            .into_inner()
-            .record)
+        Ok(self.unary(self.calls.clone().get(request)).await?.record)
     }
 
     pub(crate) async fn compact(&self, revision: i64) -> Result<Header, Rejection> {
-        // No deadline: the duration depends on the amount of history.
-        let response = self
-            .calls
-            .clone()
-            .compact(CompactRequest { revision })
-            .await;
-        let response = response.map_err(|status| self.rejection(&status))?;
-        Ok(response.into_inner().header.unwrap_or_default())
+        let mut calls = self.calls.clone();
+        let call = calls.compact(CompactRequest { revision });
+        let response = self.within(self.deadlines.work(), call).await?;
+        Ok(response.header.unwrap_or_default())
     }
 
     /// Fences the store with a reason, or with `None` lifts the fence.
     pub(crate) async fn fence(&self, reason: Option<&str>) -> Result<Header, Rejection> {
-        let request = timed(FenceRequest {
+        let request = self.timed(FenceRequest {
             fenced: reason.is_some(),
             reason: reason.unwrap_or_default().to_owned(),
         });
-        let response = self.calls.clone().fence(request).await;
-        let response = response.map_err(|status| self.rejection(&status))?;
-        Ok(response.into_inner().header.unwrap_or_default())
+        let response = self.unary(self.calls.clone().fence(request)).await?;
+        Ok(response.header.unwrap_or_default())
     }
 
     pub(crate) async fn watch(
         &self,
         request: WatchRequest,
     ) -> Result<Streaming<WatchResponse>, Rejection> {
-        let response = self.streams.clone().watch(request).await;
-        Ok(response
-            .map_err(|status| self.rejection(&status))?
-            .into_inner())
+        self.unary(self.streams.clone().watch(request)).await
+    }
+
+    /// The next message of a watch, which must have a progress interval; `None` at its end.
+    pub(crate) async fn watched(
+        &self,
+        watch: &mut Streaming<WatchResponse>,
+    ) -> Result<Option<WatchResponse>, Rejection> {
+        let limit = self.deadlines.response;
+        match timeout(limit, watch.message()).await {
+            Ok(message) => message.map_err(|status| self.rejection(&status)),
+            Err(_) => Err(Rejection::silent(&self.address, limit)),
+        }
     }
 
     /// Begins an export; fails if it is not at the requested revision.
     pub(crate) async fn export(&self, request: ExportRequest) -> Result<Export> {
         let wanted = request.revision;
-        let response = self.streams.clone().export(request).await;
         let mut export = Export {
             header: Header::default(),
             about_records: None,
             address: self.address.clone(),
-            stream: response
-                .map_err(|status| self.rejection(&status))?
-                .into_inner(),
+            deadlines: self.deadlines,
+            stream: self.unary(self.streams.clone().export(request)).await?,
             count: 0,
         };
-        match export.message().await? {
+        match export.timely(Export::message).await? {
             Some(ExportResponse {
                 part: Some(Part::Header(header)),
                 about_records,
@@ -200,12 +215,20 @@ impl Store {
         Ok(revision == compact_revision && export.records().await?.is_none())
     }
 
-    /// Makes one call of Import, whose requests begin with `options`.
+    /// Makes one call of Import, whose requests begin with `options`. Fails if the driver does not
+    /// take a request or does not complete the import in time; a slow sender does not count.
     pub(crate) async fn import<S>(&self, requests: S) -> Result<Header, Rejection>
     where
         S: tokio_stream::Stream<Item = ImportRequest> + Send + 'static,
     {
-        let response = self.streams.clone().import(requests).await;
+        let (requests, taken) = observed(requests);
+        let mut streams = self.streams.clone();
+        let response = tokio::select! {
+            response = streams.import(requests) => response,
+            limit = taken.stalled(self.deadlines) => {
+                return Err(Rejection::silent(&self.address, limit));
+            }
+        };
         let response = response.map_err(|status| self.rejection(&status))?;
         Ok(response.into_inner().header.unwrap_or_default())
     }
@@ -213,6 +236,41 @@ impl Store {
     /// Converts an error of a stream of this store.
     pub(crate) fn rejection(&self, status: &Status) -> Rejection {
         Rejection::of(&self.address, status)
+    }
+
+    /// A request whose deadline the driver knows, too.
+    fn timed<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.deadlines.response);
+        request
+    }
+
+    async fn unary<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Rejection> {
+        self.within(self.deadlines.response, call).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Rejection> {
+        match timeout(limit, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.rejection(&status)),
+            Err(_) => Err(Rejection::silent(&self.address, limit)),
+        }
+    }
+}
+
+/// The address of a store, which is given directly or by the data directory of a server.
+fn address(endpoint: Option<&String>, data_dir: Option<&PathBuf>) -> Result<String> {
+    match (endpoint, data_dir) {
+        (_, Some(directory)) => data_dir::address(directory),
+        (Some(endpoint), None) => Ok(endpoint.clone()),
+        (None, None) => bail!("no store is given"),
     }
 }
 
@@ -228,12 +286,6 @@ pub(crate) fn begin(options: Options) -> ImportRequest {
     }
 }
 
-fn timed<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(CALL_TIMEOUT);
-    request
-}
-
 fn read(path: &PathBuf) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
 }
@@ -241,7 +293,8 @@ fn read(path: &PathBuf) -> Result<Vec<u8>> {
 // === impl Export ===
 
 impl Export {
-    /// Returns the next part; `None` at the regular end.
+    /// Returns the next part; `None` at the regular end. Waits without a deadline, because an export
+    /// that follows a store is silent while nothing changes.
     pub(crate) async fn next(&mut self) -> Result<Option<Part>> {
         while let Some(message) = self.message().await? {
             // A part of a later minor version is absent here: skip it.
@@ -257,12 +310,17 @@ impl Export {
         Ok(message.map_err(|status| Rejection::of(&self.address, &status))?)
     }
 
+    async fn timely<T>(&mut self, read: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let (address, limit) = (self.address.clone(), self.deadlines.response);
+        match timeout(limit, read(self)).await {
+            Ok(read) => read,
+            Err(_) => Err(Rejection::silent(&address, limit).into()),
+        }
+    }
+
     /// Returns the next records of the snapshot; `None` when it is complete.
     pub(crate) async fn records(&mut self) -> Result<Option<Vec<Record>>> {
-        let part = timeout(CALL_TIMEOUT, self.next()).await;
-        let part =
-            part.with_context(|| format!("{}: timed out waiting for an export", self.address))?;
-        match part? {
+        match self.timely(Self::next).await? {
             Some(Part::Chunk(chunk)) => {
                 self.count += chunk.records.len() as i64;
                 Ok(Some(chunk.records))
@@ -286,6 +344,17 @@ impl Rejection {
             address: address.to_owned(),
             error,
             message,
+        }
+    }
+
+    fn silent(address: &str, limit: Duration) -> Self {
+        let seconds = limit.as_secs();
+        Self {
+            address: address.to_owned(),
+            error: None,
+            message: format!(
+                "no response within {seconds} s: check the driver, or raise --timeout"
+            ),
         }
     }
 

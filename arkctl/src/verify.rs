@@ -3,10 +3,14 @@
 mod compare;
 
 use anyhow::{Result, bail};
-use backend_proto::v1::ExportRequest;
+use backend_proto::v1::{ExportRequest, Header};
+use serde_json::json;
+use tokio::task::spawn_blocking;
 
 pub(crate) use self::compare::{Comparison, compare};
-use crate::args;
+use crate::args::{self, Output};
+use crate::backup;
+use crate::deadlines::Deadlines;
 use crate::digest::{Digester, Summary};
 use crate::key;
 use crate::output::{self, Progress};
@@ -15,14 +19,19 @@ use crate::store::Store;
 /// Maximum number of unreadable records to print.
 const NAMED: usize = 20;
 
-/// Reads all records; compares with a second store if given.
+/// Reads all records of a store or a file; compares with a second store if given.
 ///
 /// # Errors
 /// If a record is unreadable, the stores differ, or one of them is unreadable.
-pub async fn run(arguments: &args::Verify) -> Result<()> {
-    let store = Store::at(&arguments.at)?;
+pub async fn run(arguments: &args::Verify, deadlines: Deadlines) -> Result<()> {
+    if let Some(path) = arguments.file.clone() {
+        let checked = spawn_blocking(move || backup::check(&path)).await??;
+        report(&checked.header, &checked.summary, arguments.output);
+        return Ok(());
+    }
+    let store = Store::at(&arguments.at, deadlines)?;
     let Some(against) = &arguments.against else {
-        return alone(&store).await;
+        return alone(&store, arguments.output).await;
     };
     let args::Verify {
         against_ca,
@@ -31,7 +40,7 @@ pub async fn run(arguments: &args::Verify) -> Result<()> {
         ..
     } = arguments;
     let files = [against_ca, against_cert, against_key];
-    let other = Store::open("--against", against, files)?;
+    let other = Store::open("--against", against, files, deadlines)?;
     let revisions = match arguments.revision {
         Some(revision) => [revision; 2],
         None => newest(&store, &other).await?,
@@ -58,9 +67,10 @@ async fn newest(store: &Store, other: &Store) -> Result<[i64; 2]> {
     Ok([0, 0])
 }
 
-async fn alone(store: &Store) -> Result<()> {
+async fn alone(store: &Store, output: Output) -> Result<()> {
     let mut export = store.export(ExportRequest::default()).await?;
-    let mut progress = Progress::new("read", export.about_records);
+    let sink = output.sink();
+    let mut progress = Progress::on(sink, "read", export.about_records);
     let (mut digester, mut unreadable) = (Digester::default(), 0);
     while let Some(records) = export.records().await? {
         for record in &records {
@@ -77,12 +87,28 @@ async fn alone(store: &Store) -> Result<()> {
         progress.add(records.len(), bytes);
     }
     progress.finish();
-    output::line(format_args!("revision {}", export.header.revision));
-    output::line(digester.finish());
+    report(&export.header, &digester.finish(), output);
     if unreadable > 0 {
-        bail!("{unreadable} records are unreadable; delete them, or restore a backup");
+        bail!("{unreadable} records cannot be read");
     }
     Ok(())
+}
+
+/// Prints what was read.
+fn report(header: &Header, summary: &Summary, format: Output) {
+    match format {
+        Output::Text => {
+            output::line(format_args!("revision {}", header.revision));
+            output::line(summary);
+        }
+        Output::Json => {
+            let mut document = summary.document();
+            document["storeID"] = json!(header.store_id);
+            document["epoch"] = json!(header.epoch.to_string());
+            document["revision"] = json!(header.revision.to_string());
+            output::line(document);
+        }
+    }
 }
 
 /// Returns the summary of a store at a revision; 0 means the current one.

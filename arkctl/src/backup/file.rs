@@ -11,9 +11,8 @@
 //! | 8 | number of records, big-endian |
 //! | 32 | SHA-256 of all preceding bytes |
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -38,10 +37,8 @@ const SHORT: &str = "a message cannot be read";
 /// Size of the I/O buffers.
 const BUFFER: usize = 1 << 20;
 
-/// Writes a file under the temporary name `PATH.partial`.
+/// Writes the format.
 pub(super) struct Writer {
-    path: PathBuf,
-    partial: PathBuf,
     body: Body,
     messages: u64,
 }
@@ -69,12 +66,8 @@ pub(super) struct Contents {
 // === impl Writer ===
 
 impl Writer {
-    /// Creates `PATH.partial`, replacing that of an earlier attempt.
-    pub(super) fn create(path: &Path, compress: bool) -> Result<Self> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = private(&partial).with_context(|| partial.display().to_string())?;
+    /// Begins a backup in a file.
+    pub(super) fn begin(file: File, compress: bool) -> io::Result<Self> {
         let mut out = Hashing {
             file: BufWriter::with_capacity(BUFFER, file),
             hash: Digest::new(&SHA256),
@@ -86,63 +79,31 @@ impl Writer {
         } else {
             Body::Plain(Box::new(out))
         };
-        Ok(Self {
-            path: path.to_owned(),
-            partial,
-            body,
-            messages: 0,
-        })
+        Ok(Self { body, messages: 0 })
     }
 
-    pub(super) fn write(&mut self, message: &ExportResponse) -> Result<()> {
+    pub(super) fn write(&mut self, message: &ExportResponse) -> io::Result<()> {
         let bytes = message.encode_length_delimited_to_vec();
-        let written = match &mut self.body {
+        self.messages += 1;
+        match &mut self.body {
             Body::Plain(out) => out.write_all(&bytes),
             Body::Gzip(out) => out.write_all(&bytes),
-        };
-        self.messages += 1;
-        written.with_context(|| self.partial.display().to_string())
+        }
     }
 
-    /// Removes the partial file.
-    pub(super) fn discard(self) {
-        // Errors are ignored: the next backup replaces the file.
-        let _ = std::fs::remove_file(self.partial);
-    }
-
-    /// Flushes the file to disk, then renames it to its final name.
-    pub(super) fn finish(self, records: u64) -> Result<()> {
+    /// Writes the end, and returns the file.
+    pub(super) fn finish(self, records: u64) -> io::Result<File> {
         let mut out = match self.body {
             Body::Plain(out) => *out,
             Body::Gzip(out) => out.finish()?,
         };
-        let named = || self.partial.display().to_string();
-        out.write_all(&self.messages.to_be_bytes())
-            .with_context(named)?;
-        out.write_all(&records.to_be_bytes()).with_context(named)?;
+        out.write_all(&self.messages.to_be_bytes())?;
+        out.write_all(&records.to_be_bytes())?;
         let hash = out.hash.finish();
-        out.file.write_all(hash.as_ref()).with_context(named)?;
-        let file = out
-            .file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error);
-        file.and_then(|file| file.sync_all()).with_context(named)?;
-        std::fs::rename(&self.partial, &self.path).with_context(named)?;
-        let parent = self.path.parent().filter(|it| !it.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        let folder = File::open(parent).and_then(|folder| folder.sync_all());
-        folder.with_context(|| parent.display().to_string())
+        out.file.write_all(hash.as_ref())?;
+        let file = out.file.into_inner();
+        file.map_err(io::IntoInnerError::into_error)
     }
-}
-
-/// Creates a file that only its owner may read, because a store holds secrets.
-fn private(path: &Path) -> io::Result<File> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 impl Write for Hashing {
@@ -166,6 +127,11 @@ impl Contents {
     }
 
     fn checked(path: &Path) -> Result<Self> {
+        // A pipe would block, and can be read only once.
+        ensure!(
+            std::fs::metadata(path)?.is_file(),
+            "not a backup: it is no regular file"
+        );
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut head = [0; HEAD as usize];
@@ -218,7 +184,7 @@ impl Contents {
         let parts = self.messages()?;
         Ok(parts.filter_map(|part| match part {
             Ok(Part::Chunk(chunk)) => Some(Ok(chunk)),
-            Ok(Part::Header(_) | Part::Trailer(_) | Part::Events(_)) => None,
+            Ok(_) => None,
             Err(error) => Some(Err(error)),
         }))
     }

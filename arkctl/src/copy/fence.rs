@@ -37,7 +37,7 @@ impl<'a> Fence<'a> {
         let reason = reason.map_or_else(|| format!("moved to {target}"), str::to_owned);
         let found = &pair.from.fenced;
         let source = pair.from.header.clone().unwrap_or_default();
-        let import = pair.to.import.as_ref().filter(|import| {
+        let import = pair.to.import_progress.as_ref().filter(|import| {
             let imported = import.source.as_ref();
             imported.is_some_and(|imported| imported.store_id == source.store_id)
         });
@@ -109,7 +109,7 @@ impl<'a> Fence<'a> {
                 }
                 Err(error) => output::line(format_args!(
                     "the fence could not be lifted ({error}): do it with arkctl fence --at \
-                     {address} --lift"
+                     {address} --lift --reason '{reason}'"
                 )),
             },
         }

@@ -15,7 +15,6 @@
 mod close;
 mod filling;
 mod lag;
-mod stop;
 
 use std::time::{Duration, Instant};
 
@@ -26,12 +25,12 @@ use tokio::time::{sleep, timeout};
 
 use self::close::{Closed, Closing};
 use self::filling::Filling;
-use self::stop::Stop;
 use super::Pair;
 use super::fence::Fence;
 use super::state::State;
 use crate::args;
 use crate::output;
+use crate::stop::Stop;
 use crate::store::Rejection;
 use crate::verify::{self, Comparison};
 
@@ -71,7 +70,7 @@ pub(super) async fn run(mut pair: Pair, arguments: &args::Copy) -> Result<()> {
         let Ok((from, to)) = descriptions else {
             return Err(error);
         };
-        if to.import == pair.to.import {
+        if to.import_progress == pair.to.import_progress {
             return Err(error);
         }
         (pair.from, pair.to) = (from, to);

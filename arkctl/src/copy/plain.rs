@@ -20,7 +20,7 @@ const AHEAD: usize = 16;
 /// Copies, and compares the target's content with what was sent.
 pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let Pair { source, target, .. } = pair;
-    if pair.to.import.is_some() && !arguments.restart {
+    if pair.to.import_progress.is_some() && !arguments.restart {
         bail!(unfinished(&target.address));
     }
     let keep_epoch = arguments.planned || !pair.from.fenced.is_empty();
@@ -29,7 +29,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
     let options = Options {
         source: Some(header.clone()),
         keep_epoch,
-        discard: pair.to.import.is_some(),
+        discard: pair.to.import_progress.is_some(),
         ..Options::default()
     };
     let (sender, requests) = mpsc::channel(AHEAD);

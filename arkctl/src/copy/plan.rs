@@ -54,7 +54,7 @@ pub(super) async fn run(pair: &Pair, arguments: &args::Copy) -> Result<()> {
 /// Reports the content of the target; returns the reason why it would reject the copy.
 async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
     let address = &pair.target.address;
-    if let Some(import) = &pair.to.import {
+    if let Some(import) = &pair.to.import_progress {
         let last = import.last.as_ref().map(key::text).unwrap_or_default();
         let (records, revision) = (import.records, import.revision);
         output::line(format_args!(
@@ -74,7 +74,7 @@ async fn target(pair: &Pair, arguments: &args::Copy) -> Result<Option<String>> {
     if !pair.to.fenced.is_empty() {
         return Ok(Some(format!("{address}: the store is fenced")));
     }
-    if pair.to.import.is_some() {
+    if pair.to.import_progress.is_some() {
         return Ok(match state {
             None if !arguments.restart => Some(plain::unfinished(address)),
             Some(State::Records { source, .. }) => gone(pair, source.revision),

@@ -30,7 +30,7 @@ impl State {
     pub(super) fn of(pair: &Pair, restart: bool) -> Result<Self> {
         let from = pair.from.header.clone().unwrap_or_default();
         let to = pair.to.header.clone().unwrap_or_default();
-        let Some(import) = &pair.to.import else {
+        let Some(import) = &pair.to.import_progress else {
             let same = from.store_id == to.store_id && from.epoch == to.epoch;
             let moved = same && !pair.from.fenced.is_empty() && to.revision >= from.revision;
             let revision = from.revision;

@@ -6,6 +6,7 @@ use super::api;
 use super::cluster::{Cluster, in_the_way};
 use super::outgoing::{NAMED, Object, Outgoing};
 use crate::args;
+use crate::deadlines::Deadlines;
 use crate::etcd::{Etcd, Pair};
 use crate::output::{self, Progress};
 use crate::store::Store;
@@ -16,9 +17,9 @@ use crate::store::Store;
 /// If there are obstacles; nothing is written in this case. If the cluster rejects an object, which
 /// is named; the same command continues from there. Or at the end, if other objects have some of
 /// the names.
-pub async fn run(arguments: &args::ExportCrds) -> Result<()> {
+pub async fn run(arguments: &args::ExportCrds, deadlines: Deadlines) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
-    let store = Store::from(&arguments.from)?;
+    let store = Store::from(&arguments.from, deadlines)?;
     let outgoing = Outgoing::read(&store, &cluster).await?;
     match &arguments.etcd {
         Some(address) => into_etcd(arguments, address, outgoing).await,

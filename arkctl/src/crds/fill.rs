@@ -19,6 +19,7 @@ use super::cluster::{Cluster, Kind, in_the_way};
 use super::outgoing::NAMED;
 use crate::args;
 use crate::copy::obstacle;
+use crate::deadlines::Deadlines;
 use crate::digest::{Digester, Summary};
 use crate::key;
 use crate::number;
@@ -41,9 +42,9 @@ struct Entry {
 /// # Errors
 /// If the cluster is unreadable, or the driver rejects the import; the store is unchanged in this
 /// case.
-pub async fn run(arguments: &args::ImportCrds) -> Result<()> {
+pub async fn run(arguments: &args::ImportCrds, deadlines: Deadlines) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
-    let store = Store::to(&arguments.to)?;
+    let store = Store::to(&arguments.to, deadlines)?;
     let described = store.describe().await?;
     let entries = gather(&cluster).await?;
     let target = described.header.clone().unwrap_or_default();
@@ -97,10 +98,10 @@ fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
     if !described.fenced.is_empty() {
         let reason = &described.fenced;
         obstacles.push(format!(
-            "the store is fenced ({reason}): arkctl fence --lift"
+            "the store is fenced ({reason}): lift the fence with arkctl fence --lift"
         ));
     }
-    if described.import.is_some() {
+    if described.import_progress.is_some() {
         obstacles.push("it holds an unfinished copy: use a new database".to_owned());
     }
     let limit = described.limits.map_or(0, |limits| limits.value_bytes);
@@ -268,7 +269,7 @@ mod tests {
             ..open.clone()
         };
         let unfinished = DescribeResponse {
-            import: Some(ImportProgress::default()),
+            import_progress: Some(ImportProgress::default()),
             ..open.clone()
         };
         let plain = DescribeResponse {

@@ -28,6 +28,14 @@ async fn invalid_arguments_and_failures_have_different_exit_codes() {
     ];
     for (arguments, expected) in [
         (vec!["verify", "--at", &unserved], 1),
+        (vec!["verify"], 2),
+        (vec!["verify", "--file", "/nonexistent"], 1),
+        (vec!["verify", "--file", "f", "--against", &unserved], 2),
+        (vec!["status", "--at", &unserved, "--data-dir", "d"], 2),
+        (vec!["status", "--data-dir", "/nonexistent"], 1),
+        (vec!["status", "--at", &unserved, "--timeout", "0"], 2),
+        (vec!["fence", "--at", &unserved], 2),
+        (vec![], 2),
         (vec!["verify", "--at", "nonsense"], 2),
         (vec!["verify", "--at", "unix://relative"], 2),
         (vec!["verify", "--at", "https://without.certificates:1"], 2),
@@ -51,6 +59,8 @@ async fn invalid_arguments_and_failures_have_different_exit_codes() {
             Some(expected),
             "{arguments:?}: {stderr}"
         );
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: "), "{arguments:?}: {stderr}");
     }
 }
 
@@ -118,11 +128,15 @@ async fn every_command_supports_mutual_tls() {
     let commands: [Vec<&str>; 7] = [
         [&["restore", "--from", first, "--to", &one], &short[..]].concat(),
         [&["backup", "--from", &one, "--to", second], &short[..]].concat(),
-        [&["backup", "--from", &one, "--to", second], &from[..]].concat(),
+        [
+            &["backup", "--from", &one, "--to", second, "--force"],
+            &from[..],
+        ]
+        .concat(),
         [&["copy", "--from", &one, "--to", &other], &from[..], &to].concat(),
         [&["verify", "--at", &other], &short[..]].concat(),
         [&["fence", "--at", &other, "--reason", "rest"], &short[..]].concat(),
-        [&["fence", "--at", &other, "--lift"], &short[..]].concat(),
+        [&["fence", "--at", &other, "--lift", "--force"], &short[..]].concat(),
     ];
     for command in commands {
         run(&command).await.expect(command[0]);

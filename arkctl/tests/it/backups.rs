@@ -1,13 +1,16 @@
 //! Tests of `backup` and `restore`.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 
 use backend_proto::v1::Record;
 use backend_proto::v1::op::Action;
 use ring::digest::{SHA256, digest};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::faulty_driver::FaultyDriver;
-use crate::store::{Kind, Store, op, run, write};
+use crate::store::{Kind, Store, op, program, run, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backup_restores_into_another_driver() {
@@ -145,12 +148,24 @@ async fn backup_replaces_file_only_when_complete() {
     std::fs::write(file.with_extension("partial"), "half").expect("written");
     let nowhere = format!("unix://{}", source.folder().join("nowhere").display());
     let path = file.to_str().expect("a path");
-    let failed = run(&["backup", "--from", &nowhere, "--to", path]).await;
+    let failed = run(&["backup", "--from", &nowhere, "--to", path, "--force"]).await;
     failed.expect_err("no server");
+    assert!(!file.with_extension("partial").exists());
     assert_eq!(std::fs::read(&file).expect("the file"), b"older");
-    run(&["backup", "--from", &source.address(), "--to", path])
-        .await
-        .expect("saved");
+    let existing = run(&["backup", "--from", &nowhere, "--to", path]).await;
+    let existing = existing.expect_err("it exists");
+    assert!(existing.contains("--force to replace it"), "{existing}");
+    run(&[
+        "backup",
+        "--from",
+        &source.address(),
+        "--to",
+        path,
+        "--force",
+    ])
+    .await
+    .expect("saved");
+    assert!(!file.with_extension("partial").exists());
     assert_ne!(std::fs::read(&file).expect("the file"), b"older");
     let mode = std::fs::metadata(&file)
         .expect("the file")
@@ -221,4 +236,109 @@ async fn truncated_backup_file_is_named_in_error() {
     }
     source.stop().await;
     target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_to_standard_output_is_a_backup() {
+    let source = Store::start(Kind::Model).await;
+    source.fill(300, 1000).await;
+    let address = source.address();
+    for compress in [false, true] {
+        let mut arguments = vec!["backup", "--from", &address, "--to", "-"];
+        arguments.extend(compress.then_some("--compress"));
+        let output = program(&arguments).output().await.expect("started");
+        let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{lines}");
+        assert!(lines.contains("-: revision "), "{lines}");
+        let file = source.folder().join("piped");
+        std::fs::write(&file, &output.stdout).expect("written");
+        let path = file.to_str().expect("a path");
+        let checked = run(&["verify", "--file", path]).await.expect("whole");
+        assert_eq!(checked.lines().last(), lines.lines().last());
+        assert!(!source.folder().join("-").exists());
+    }
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unsuitable_destination_fails_before_reading() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let unserved = format!("unix://{}", path("unserved"));
+    std::os::unix::fs::symlink("/dev/stdout", path("link")).expect("linked");
+    for (to, part) in [
+        (path("link"), "a symbolic link"),
+        ("/dev/null".to_owned(), "a device"),
+        (path(""), "a directory"),
+        (path("no/folder"), "No such file"),
+    ] {
+        for force in [None, Some("--force")] {
+            let mut arguments = vec!["backup", "--from", &unserved, "--to", &to];
+            arguments.extend(force);
+            let refused = run(&arguments).await.expect_err("refused");
+            assert!(refused.contains(part), "{to}: {refused}");
+            assert!(!refused.contains("unserved"), "{to}: {refused}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_backup_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let silent = folder.path().join("s");
+    let _silent = UnixListener::bind(&silent).expect("a socket");
+    let address = format!("unix://{}", silent.display());
+    let file = folder.path().join("backup");
+    let path = file.to_str().expect("a path");
+    let mut child = program(&["backup", "--from", &address, "--to", path])
+        .spawn()
+        .expect("started");
+    let partial = file.with_extension("partial");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !partial.exists() {
+        assert!(Instant::now() < deadline, "no partial file");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+    let pid = pid.and_then(Pid::from_raw).expect("running");
+    kill_process(pid, Signal::TERM).expect("signalled");
+    let status = child.wait().await.expect("ended");
+    assert_eq!(status.code(), Some(1));
+    assert!(!partial.exists() && !file.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_file_is_verified_without_a_restore() {
+    let source = Store::start(Kind::Sqlite).await;
+    source.fill(200, 1000).await;
+    let file = source.folder().join("backup");
+    let path = file.to_str().expect("a path");
+    let saved = run(&["backup", "--from", &source.address(), "--to", path]).await;
+    let saved = saved.expect("saved");
+    let checked = run(&["verify", "--file", path]).await.expect("whole");
+    assert_eq!(checked.lines().last(), saved.lines().last());
+    let json = program(&["verify", "--file", path, "-o", "json"])
+        .output()
+        .await;
+    let json = json.expect("started").stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON alone");
+    assert_eq!(json["objects"], 200);
+    assert_eq!(json["revision"], source.head().await.revision.to_string());
+    let digest = json["sha256"].as_str().expect("a digest");
+    assert!(checked.contains(digest), "{checked} {digest}");
+    let whole = std::fs::read(&file).expect("the file");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 3] ^= 4;
+    for (damaged, part) in [
+        (&flipped[..], "damaged"),
+        (&whole[..whole.len() - 7], "damaged"),
+        (&whole[..9], "too short"),
+    ] {
+        std::fs::write(&file, damaged).expect("written");
+        let refused = run(&["verify", "--file", path]).await.expect_err("refused");
+        assert!(refused.contains(part), "{refused}");
+        assert!(refused.contains(path), "{refused}");
+    }
+    source.stop().await;
 }

@@ -68,7 +68,7 @@ async fn copy_dry_run_reports_and_changes_nothing() {
         ] {
             assert!(output.contains(word), "{output}");
         }
-        assert_eq!(target.describe().await.import, None);
+        assert_eq!(target.describe().await.import_progress, None);
         assert_eq!(target.head().await, before);
     }
     write(&mut target.client(), vec![op(Action::Create, "ns/a", "{}")])
@@ -97,7 +97,7 @@ async fn copy_dry_run_reports_unfinished_copy() {
     run(&copy(&from, &["--live", "--no-cut-over"]))
         .await
         .expect("near");
-    let unfinished = target.describe().await.import;
+    let unfinished = target.describe().await.import_progress;
     let update = |value: &'static str| vec![op(Action::Update, "ns/q000001", value)];
     // A dry run and the real run fail with the same message.
     let cases: [(&String, &[&str], &str); 3] = [
@@ -120,12 +120,12 @@ async fn copy_dry_run_reports_unfinished_copy() {
             let flags: Vec<_> = flags.iter().copied().chain(last).collect();
             let rejected = run(&copy(from, &flags)).await.expect_err("refused");
             assert!(rejected.contains(words), "{flags:?}: {rejected}");
-            assert_eq!(target.describe().await.import, unfinished);
+            assert_eq!(target.describe().await.import_progress, unfinished);
         }
     }
     let output = run(&copy(&from, &["--live", "--restart", "--dry-run"])).await;
     output.expect("it would be dropped");
-    assert_eq!(target.describe().await.import, unfinished);
+    assert_eq!(target.describe().await.import_progress, unfinished);
     run(&copy(&from, &["--live", "--restart"]))
         .await
         .expect("moved");

@@ -3,7 +3,7 @@
 use backend_proto::v1::Origin;
 use backend_proto::v1::op::Action;
 
-use crate::store::{Kind, Store, op, run, write};
+use crate::store::{Kind, Store, op, program, run, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verify_compares_stores() {
@@ -190,14 +190,112 @@ async fn fence_is_set_and_lifted() {
     let rejected = write(&mut store.client(), create("ns/a")).await;
     let rejected = rejected.expect_err("fenced");
     assert!(rejected.message().contains("gone to lunch"), "{rejected}");
-    run(&["fence", "--at", &at])
+    let missing = run(&["fence", "--at", &at]).await;
+    missing.expect_err("a reason, or --lift");
+    // Neither replaced nor lifted without its reason.
+    let lunch = ["fence", "--at", &at, "--reason", "gone to lunch"];
+    let move_ = ["fence", "--at", &at, "--reason", "moved to unix:///new"];
+    run(&lunch).await.expect("the same again");
+    for refused in [
+        &move_[..],
+        &["fence", "--at", &at, "--lift"],
+        &["fence", "--at", &at, "--lift", "--reason", "gone"],
+    ] {
+        let refused = run(refused).await.expect_err("refused");
+        assert!(refused.contains("gone to lunch"), "{refused}");
+        assert_eq!(store.describe().await.fenced, "gone to lunch");
+    }
+    let replaced = [&move_[..], &["--force"]].concat();
+    let replaced = run(&replaced).await.expect("replaced");
+    assert!(
+        replaced.contains("replaced the fence: gone to lunch"),
+        "{replaced}"
+    );
+    let lifted = [&move_[..], &["--lift"]].concat();
+    let lifted = run(&lifted).await.expect("lifted");
+    assert!(
+        lifted.contains("lifted the fence: moved to unix:///new"),
+        "{lifted}"
+    );
+    let again = run(&["fence", "--at", &at, "--lift"])
         .await
-        .expect_err("a reason, or --lift");
-    run(&["fence", "--at", &at, "--lift"])
-        .await
-        .expect("lifted");
+        .expect("not fenced");
+    assert!(again.contains("not fenced"), "{again}");
     write(&mut store.client(), create("ns/a"))
         .await
         .expect("written");
+    run(&lunch).await.expect("fenced");
+    let forced = run(&["fence", "--at", &at, "--lift", "--force"]).await;
+    let forced = forced.expect("lifted");
+    assert!(
+        forced.contains("lifted the fence: gone to lunch"),
+        "{forced}"
+    );
     store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_describes_a_store() {
+    for kind in [Kind::Model, Kind::Sqlite] {
+        let store = Store::start(kind).await;
+        store.fill(40, 1000).await;
+        let data = store.folder().join("data");
+        std::fs::create_dir_all(data.join("run")).expect("made");
+        let socket = store.folder().join("s");
+        let link = data.join("run/backend.sock");
+        std::os::unix::fs::symlink(socket, link).expect("linked");
+        let (at, data) = (store.address(), data.display().to_string());
+        run(&["fence", "--data-dir", &data, "--reason", "rest"])
+            .await
+            .expect("fenced");
+        let shown = run(&["status", "--data-dir", &data]).await.expect("shown");
+        let (described, head) = (store.describe().await, store.head().await);
+        for part in [
+            format!("driver    {} ", described.driver),
+            format!("epoch     {}\n", head.epoch),
+            format!("revision  {}\n", head.revision),
+            format!("changes after revision {}, ", head.compact_revision),
+            "fence     rest\n".to_owned(),
+            "all: 40 records, 40000 bytes".to_owned(),
+        ] {
+            assert!(shown.contains(&part), "{part:?} in {shown}");
+        }
+        let document = |output: std::process::Output| -> serde_json::Value {
+            assert!(output.status.success(), "{output:?}");
+            serde_json::from_slice(&output.stdout).expect("JSON alone")
+        };
+        let json = program(&["status", "--at", &at, "-o", "json"])
+            .output()
+            .await;
+        let json = document(json.expect("started"));
+        assert_eq!(json["fence"], "rest");
+        assert_eq!(json["revision"], head.revision.to_string());
+        assert_eq!(json["content"]["objects"], 40);
+        assert_eq!(json["content"]["bytes"], 40_000);
+        let quick = program(&["status", "--at", &at, "--quick", "-o", "json"])
+            .output()
+            .await;
+        let quick = document(quick.expect("started"));
+        assert!(quick.get("content").is_none(), "{quick}");
+        assert_eq!(quick["epoch"], head.epoch.to_string());
+        store.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_cover_every_command() {
+    let script = run(&["completions", "bash"]).await.expect("printed");
+    for part in ["arkctl", "export-crds", "--data-dir", "--timeout"] {
+        assert!(script.contains(part), "{part}");
+    }
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let directory = folder.path().join("man1").display().to_string();
+    run(&["man", &directory]).await.expect("written");
+    let page = std::fs::read_to_string(folder.path().join("man1/arkctl-fence.1"));
+    assert!(page.expect("a page").contains("Lift the fence"));
+    let version = run(&["--version"]).await.expect("printed");
+    assert!(
+        version.contains("(commit ") && version.contains("built 2"),
+        "{version}"
+    );
 }

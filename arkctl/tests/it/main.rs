@@ -5,6 +5,7 @@ mod backups;
 mod closings;
 mod copies;
 mod crds;
+mod deadlines;
 mod faulty_driver;
 mod inspection;
 mod moves;

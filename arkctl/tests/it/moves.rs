@@ -167,7 +167,7 @@ async fn source_serves_after_copy_without_cut_over() {
         write(&mut source.client(), create)
             .await
             .expect("not fenced");
-        assert!(target.describe().await.import.is_some());
+        assert!(target.describe().await.import_progress.is_some());
     }
     run(&copy).await.expect("moved");
     assert_same(&source, &target, 0).await;

@@ -124,9 +124,25 @@ impl Endpoint {
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
+    /// The same, and the connection is pinged while a call is open: if the driver's process hangs,
+    /// every call fails within 15 s.
+    #[must_use]
+    pub fn pinged_client(&self) -> BackendClient<Channel> {
+        BackendClient::new(self.connect(once::pinged_in_calls))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
     /// A connection of its own, made by the first call, for other services at the endpoint.
     #[must_use]
     pub fn channel(&self) -> Channel {
+        self.connect(|endpoint| endpoint)
+    }
+
+    fn connect(
+        &self,
+        configure: fn(tonic::transport::Endpoint) -> tonic::transport::Endpoint,
+    ) -> Channel {
         match &self.address {
             Address::Unix(path) => {
                 let path = path.clone();
@@ -134,9 +150,9 @@ impl Endpoint {
                     let path = path.clone();
                     async move { UnixStream::connect(path).await.map(TokioIo::new) }
                 };
-                over_unix().connect_with_connector_lazy(tower::service_fn(connect))
+                configure(over_unix()).connect_with_connector_lazy(tower::service_fn(connect))
             }
-            Address::Tcp(endpoint) => endpoint.connect_lazy(),
+            Address::Tcp(endpoint) => configure((**endpoint).clone()).connect_lazy(),
         }
     }
 }

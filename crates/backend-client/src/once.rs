@@ -49,10 +49,14 @@ impl Endpoint {
 }
 
 fn pinged(endpoint: tonic::transport::Endpoint) -> tonic::transport::Endpoint {
+    pinged_in_calls(endpoint).keep_alive_while_idle(true)
+}
+
+/// Pings a connection while a call is open.
+pub(crate) fn pinged_in_calls(endpoint: tonic::transport::Endpoint) -> tonic::transport::Endpoint {
     endpoint
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
 }
 
 async fn unix(path: PathBuf) -> io::Result<UnixStream> {

@@ -28,8 +28,8 @@ use tokio::time::{sleep, timeout};
 
 use super::PAUSE;
 use super::filling::options;
-use super::stop::Stop;
 use crate::copy::Pair;
+use crate::stop::Stop;
 use crate::store::{Rejection, begin};
 
 /// Timeout of one attempt.
@@ -109,7 +109,7 @@ impl Closing<'_> {
     /// writes.
     fn has_taken_over(&self, target: &DescribeResponse) -> bool {
         let header = target.header.clone().unwrap_or_default();
-        target.import.is_none()
+        target.import_progress.is_none()
             && header.store_id == self.source.store_id
             && header.revision >= self.fence_revision
     }
@@ -127,6 +127,7 @@ fn is_verdict(error: &BackendError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadlines::Deadlines;
     use crate::store::Store;
 
     #[tokio::test]
@@ -136,7 +137,12 @@ mod tests {
         // The socket accepts connections, but nothing reads them.
         let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
         let address = format!("unix://{}", socket.display());
-        let open = || Store::open("--to", &address, [&None, &None, &None]).expect("an address");
+        let open = || {
+            let deadlines = Deadlines {
+                response: Duration::from_secs(120),
+            };
+            Store::open("--to", &address, [&None, &None, &None], deadlines).expect("an address")
+        };
         let pair = Pair {
             source: open(),
             target: open(),

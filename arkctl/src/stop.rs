@@ -1,4 +1,4 @@
-//! Interruption of a copy by the operator.
+//! Interruption of a command by the operator.
 
 use std::io;
 
@@ -7,22 +7,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGINT and SIGTERM. Once registered, they no longer end the process: any long operation must be
 /// awaited together with [`Stop::asked`].
-pub(super) struct Stop {
+pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Stop {
     /// Registers the signals; those that arrive before [`Stop::asked`] are remembered.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    /// Returns an error when the copy is interrupted.
-    pub(super) async fn asked(&mut self) -> anyhow::Error {
+    /// Returns an error when the command is interrupted.
+    pub(crate) async fn asked(&mut self) -> anyhow::Error {
         tokio::select! {
             Some(()) = self.interrupt.recv() => {}
             Some(()) = self.terminate.recv() => {}

@@ -1,0 +1,5 @@
+//! Commit and date of the build.
+
+fn main() {
+    build_info::emit();
+}
