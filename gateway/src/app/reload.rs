@@ -48,8 +48,8 @@ struct Outcome {
     result: &'static str,
 }
 
-const RELOADED: Outcome = Outcome { result: "taken" };
-const REJECTED: Outcome = Outcome { result: "refused" };
+const RELOADED: Outcome = Outcome { result: "success" };
+const REJECTED: Outcome = Outcome { result: "failure" };
 
 impl Reload {
     pub(super) fn new(
