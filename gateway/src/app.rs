@@ -1,5 +1,8 @@
-//! Everything wired together: from configuration and IO to a server that runs.
+//! Construction of a server from configuration and IO, and its run until shutdown.
 
+mod background;
+mod builder;
+mod in_process;
 mod reload;
 mod upstream;
 
@@ -11,41 +14,31 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Certificates;
-use crate::compute::{Pool, Workers};
 use crate::config::{self, Serve};
-pub use crate::handlers::Build;
 use crate::handlers::Api;
-use crate::health::Health;
+pub use crate::handlers::Build;
 use crate::kube;
 use crate::resources::Catalog;
-use crate::serving::cert_reload::Reloader;
-use crate::serving::expiry::Expirations;
-use crate::serving::{Bounds, Lifecycle, Limits, Server, tls};
+use crate::serving::{Server, tls};
 use crate::serving_certificate;
-use crate::stack::Stack;
-use crate::store::{Phase, Store, StoreTask};
-use crate::telemetry::Metrics;
+use crate::stack::{Inner, Stack};
+use crate::store::Phase;
 
-use self::reload::Reload;
+use self::background::Background;
+pub use self::builder::Builder;
+pub use self::in_process::InProcess;
 pub use self::upstream::Upstream;
 
 /// A server that is bound and not yet running.
 #[derive(Debug)]
-pub struct App {
-    server: Server<Stack<Api>>,
-    store: Store,
-    store_task: StoreTask,
-    certificates: Reloader,
-    reload: Reload,
-    upstream: Upstream,
-    expirations: Expirations,
+pub struct App<I = Api> {
+    server: Server<Stack<I>>,
+    background: Background,
     shutdown_delay: Duration,
-    workers: Workers,
 }
 
 /// What a server needs from the operating system.
@@ -54,11 +47,9 @@ pub struct Io {
     /// Where connections come from.
     pub listener: TcpListener,
     /// Signals that manifests have changed.
-    pub hangup: tokio::signal::unix::Signal,
+    pub hangup: Signal,
     /// What the process has for its connections.
     pub process: Process,
-    /// The kube-apiserver of the cluster.
-    pub upstream: Upstream,
 }
 
 /// What a process has for its connections.
@@ -140,8 +131,8 @@ pub async fn serve(
         Some(result) => result?,
         None => return Ok(()),
     }
-    let io = Io::new(listener, process)?.behind(upstream);
-    let app = App::build(config, catalog, io)?;
+    let app = App::builder(config, catalog).behind(upstream);
+    let app = app.build(Io::new(listener, process)?)?;
     tracing::info!(%address, "serving");
     app.run(stop).await
 }
@@ -157,79 +148,29 @@ impl Io {
             listener,
             hangup,
             process,
-            upstream: Upstream::default(),
         })
-    }
-
-    /// The same, behind a kube-apiserver.
-    #[must_use]
-    pub fn behind(self, upstream: Upstream) -> Self {
-        Self { upstream, ..self }
     }
 }
 
 impl App {
-    /// Wires a server for `catalog`, which `config.kinds` gave.
-    ///
-    /// # Errors
-    /// If certificates or the backend's address cannot be used.
-    pub fn build(config: config::Server, catalog: Catalog, io: Io) -> Result<Self, Error> {
-        let (upstream, delegation) = (io.upstream, &config.delegation);
-        let metrics = Metrics::new();
-        let expirations = Expirations::new(&metrics);
-        let certificates = upstream.certificates(config.tls)?;
-        let certificates = certificates.reporting(expirations.clone());
-        let codec = Arc::new(catalog.clone());
-        let (compute, workers) = Pool::start(Pool::usual_threads()).map_err(Error::Threads)?;
-        let (store, store_task) = Store::new(&config.backend, codec, config.store, compute);
-        let lifecycle = Lifecycle::new();
-        let limits = Limits::new(config.max_reads, config.max_writes);
-        let health = Health::new(store.phase(), lifecycle.shutdown_initiated.clone());
-        let api = Api::new(
-            catalog,
-            store.clone(),
-            metrics.clone(),
-            upstream.probes(health),
-            limits.clone(),
-            config.namespaces,
-        )
-        .with_build(io.process.build)
-        .with_admission(upstream.admission());
-        let trusted = Certificates::new(certificates.trust());
-        let stack = Arc::new(Stack {
-            authenticators: upstream.authenticators(trusted, delegation, &metrics),
-            authorizers: upstream.authorizers(delegation, &metrics),
-            limits,
-            lifecycle: lifecycle.clone(),
-            metrics: metrics.clone(),
-            inner: api,
-        });
-        let bounds = Bounds::of_descriptors(io.process.descriptors);
-        let server = Server {
-            listener: io.listener,
-            tls: certificates.config(),
-            service: stack.clone(),
-            lifecycle,
-            bounds,
-            connections: io.process.connections,
-        };
-        Ok(Self {
-            server,
-            store,
-            store_task,
-            certificates,
-            reload: Reload::new(config.kinds, stack, io.hangup, &metrics),
-            upstream,
-            expirations,
-            shutdown_delay: config.shutdown_delay,
-            workers,
-        })
+    /// Starts the construction of a server for `catalog`, which `config.kinds` gave.
+    #[must_use]
+    pub fn builder(config: config::Server, catalog: Catalog) -> Builder {
+        Builder::new(config, catalog)
     }
 
     /// Where the store stands, now and as it changes.
     #[must_use]
-    pub fn phase(&self) -> tokio::sync::watch::Receiver<Phase> {
-        self.store.phase()
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.server.service.inner.store.phase()
+    }
+}
+
+impl<I: Inner> App<I> {
+    /// The request chain, and the state of its steps.
+    #[must_use]
+    pub const fn stack(&self) -> &Arc<Stack<I>> {
+        &self.server.service
     }
 
     /// Serves until `stop` is cancelled and for the shutdown delay, then drains: every request under
@@ -246,21 +187,13 @@ impl App {
             unauthenticated = bounds.unauthenticated,
             "limits of connections"
         );
-        // Stopped last: requests under way need them.
-        let background = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(named("store", self.store_task.run(background.clone())));
-        let certificates = self.certificates.run(background.clone());
-        tasks.spawn(named("reload of certificates", certificates));
-        let reload = self.reload.run(background.clone());
-        tasks.spawn(named("reload of manifests", reload));
-        self.upstream
-            .start(self.expirations, &mut tasks, &background);
+        // Stopped last: requests under way need its tasks.
+        let mut background = self.background.start();
         let mut serving = pin!(self.server.run());
         let failed = tokio::select! {
             () = stop.cancelled() => None,
             () = serving.as_mut() => Some("the listener"),
-            ended = tasks.join_next() => Some(ended.and_then(Result::ok).unwrap_or("a task")),
+            part = background.ended() => Some(part),
         };
         if failed != Some("the listener") {
             // Without a part that must run, requests fail.
@@ -268,18 +201,8 @@ impl App {
             tracing::info!(delay = delay.as_secs_f32(), "draining");
             tokio::join!(serving, lifecycle.drain(delay));
         }
-        background.cancel();
-        while tasks.join_next().await.is_some() {}
-        let workers = self.workers;
-        // Blocks until the last job is done.
-        let _ = tokio::task::spawn_blocking(|| workers.join()).await;
+        background.stop().await;
         tracing::info!("stopped");
         failed.map_or(Ok(()), |part| Err(Error::Ended(part)))
     }
-}
-
-/// A task that says who it was when it ends.
-async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
-    task.await;
-    name
 }

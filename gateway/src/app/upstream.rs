@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, named};
+use super::Error;
+use super::background::named;
 use crate::admission::{Chain, NamespaceLifecycle};
 use crate::auth::{Authenticators, BearerToken, Certificates};
 use crate::authz::{Authorizers, PrivilegedGroups, SubjectAccessReview, TrustFrontProxy};
@@ -148,8 +149,8 @@ impl Upstream {
         authorizers
     }
 
-    pub(super) fn admission(&self) -> Chain {
-        let mut chain = Chain::default();
+    /// Adds the steps that need the cluster.
+    pub(super) fn admission(&self, mut chain: Chain) -> Chain {
         if let Some(namespaces) = self.namespaces.clone() {
             chain
                 .gates

@@ -8,7 +8,10 @@ mod cluster;
 mod fake;
 #[path = "../../../crates/conformance/tests/kit/faulty_driver.rs"]
 mod faulty_driver;
+mod flags;
+mod in_process;
 
+mod non_resource;
 mod reads;
 mod slow_clients;
 mod store;

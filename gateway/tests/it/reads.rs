@@ -1,4 +1,4 @@
-//! Reads through the handlers, over a store and a fake backend; responses are compared byte by
+//! Reads through the whole chain, over a store and a fake backend; responses are compared byte by
 //! byte.
 
 mod server;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use clap::Parser as _;
 use gateway::app::{self, App, Io, Process, Upstream};
-use gateway::config::Serve;
 use http::Request;
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http1;
@@ -25,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kube_apiserver::KubeApiserver;
 use crate::fake::Fake;
+use crate::flags;
 
 /// Upper bound for every step here.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -66,12 +65,6 @@ pub(crate) struct Answer {
     pub(crate) code: u16,
     pub(crate) text: String,
     pub(crate) json: Value,
-}
-
-#[derive(clap::Parser)]
-struct Line {
-    #[command(flatten)]
-    serve: Serve,
 }
 
 impl TestServer {
@@ -148,14 +141,13 @@ impl Gateway {
         // Fails if a test before has installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let fake = Fake::new();
-        let kinds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/writes/kinds.yaml");
-        let line = format!(
-            "serve --backend {} --resources {kinds} --no-default-resources --kubeconfig {} {flags}",
+        let flags = format!(
+            "--backend {} {} --kubeconfig {} {flags}",
             fake.endpoint(),
+            flags::kinds("writes/kinds.yaml"),
             cluster.kubeconfig(),
         );
-        let serve = Line::parse_from(line.split_whitespace()).serve;
-        let config = serve.server()?;
+        let config = flags::config(&flags)?;
         let catalog = config.kinds.load()?;
         let upstream = Upstream::configure(&config).await?;
         upstream.look_up(&config.delegation).await?;
@@ -166,8 +158,8 @@ impl Gateway {
             descriptors: 1_024,
             build: gateway::app::Build::default(),
         };
-        let io = Io::new(listener, process)?.behind(upstream);
-        let app = App::build(config, catalog, io)?;
+        let app = App::builder(config, catalog).behind(upstream);
+        let app = app.build(Io::new(listener, process)?)?;
         let mut phase = app.phase();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();

@@ -81,7 +81,6 @@ async fn get_returns_stored_object() {
     let server = TestServer::of_things(1).await;
     for request in [
         "GET things/t0",
-        "HEAD things/t0",
         "GET things/t0/status",
         "GET things/%740",
         "GET things/t0?watch=1",
@@ -90,6 +89,11 @@ async fn get_returns_stored_object() {
         let response = server.response(request, "").await;
         assert_eq!(response.body, format!("{T0}\n"), "{request}");
     }
+    let get = server.response("GET things/t0", "").await;
+    let head = server.response("HEAD things/t0", "").await;
+    assert_eq!((head.code, &*head.body), (200, ""));
+    assert_eq!(head.headers["content-length"], get.raw.len().to_string());
+    assert_eq!(head.headers["content-type"], get.headers["content-type"]);
     let response = server
         .response("GET /apis/example.com/v1beta1/namespaces/a/things/t0", "")
         .await;

@@ -1,30 +1,18 @@
-//! The handlers over a fake backend, with short helpers.
+//! A whole server without sockets, over a fake backend, with short helpers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::request_info::RequestInfo;
 use axum::body::Body;
 use bytes::Bytes;
-use gateway::authz::Authorizers;
-use gateway::compute::{Pool, Workers};
-use gateway::handlers::{Api, Namespaces};
-use gateway::health::Health;
-use gateway::request::{Context, User};
-use gateway::resources::{Catalog, parse};
-use gateway::serving::Limits;
-use gateway::stack::Inner as _;
-use gateway::store::{
-    Action, Index, ObjectKey, Phase, ResourceId, Store, StoreConfig, WriteOp, WriteOutcome,
-};
-use gateway::telemetry::Metrics;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use gateway::compute::Pool;
+use gateway::store::{Action, Index, ObjectKey, ResourceId, StoreConfig, WriteOp, WriteOutcome};
+use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
+use crate::in_process::{InProcess, Options, whole};
 
 /// First revision of the fake.
 const BASE: u64 = 1 << 40;
@@ -35,10 +23,8 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
 pub(crate) struct TestServer {
     pub(crate) fake: Fake,
-    pub(crate) api: Api,
     pub(crate) compute: Pool,
-    _tasks: JoinSet<()>,
-    _workers: Workers,
+    process: InProcess,
 }
 
 /// A complete response. Revisions are shown as `r1`, `r2`, …
@@ -58,40 +44,17 @@ impl TestServer {
         Self::with(StoreConfig::default()).await
     }
 
-    pub(crate) async fn with(config: StoreConfig) -> Self {
+    pub(crate) async fn with(store: StoreConfig) -> Self {
         let fake = Fake::new();
-        let endpoint = fake.endpoint().parse().expect("an endpoint");
-        let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 1 << 20);
-        let manifests = manifests.expect("manifests").into_iter();
-        let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
-            catalog.with(manifest.resource).expect("no conflict")
-        });
-        let (compute, workers) = Pool::start(1).expect("threads");
-        let (store, task) = Store::new(
-            &endpoint,
-            Arc::new(catalog.clone()),
-            config,
-            compute.clone(),
-        );
-        let mut tasks = JoinSet::new();
-        tasks.spawn(task.run(CancellationToken::new()));
-        let mut phase = store.phase();
-        let ready = phase.wait_for(|phase| *phase == Phase::Ready);
-        let ready = tokio::time::timeout(Duration::from_secs(10), ready).await;
-        drop(ready.expect("loaded in time").expect("the store lives"));
+        let options = Options {
+            store,
+            ..Options::default()
+        };
+        let process = InProcess::loaded(&fake.endpoint(), "reads/kinds.yaml", options).await;
         Self {
             fake,
-            api: Api::new(
-                catalog,
-                store,
-                Metrics::new(),
-                Health::new(phase, CancellationToken::new()),
-                Limits::new(0, 0),
-                Namespaces::OfCluster,
-            ),
-            compute,
-            _tasks: tasks,
-            _workers: workers,
+            compute: process.admin.compute().clone(),
+            process,
         }
     }
 
@@ -150,11 +113,11 @@ impl TestServer {
             expected: None,
             origin: Arc::default(),
         };
-        self.api.store.write(op).await.expect("written")
+        let store = &self.process.admin.stack.inner.store;
+        store.write(op).await.expect("written")
     }
 
-    /// `METHOD path`, relative to the group's first version unless it starts with a slash; the
-    /// response is the one after the request chain.
+    /// `METHOD path`, relative to the group's first version unless it starts with a slash.
     pub(crate) async fn ask(&self, request: &str, accept: &str) -> Response<Body> {
         let (method, url) = request.split_once(' ').expect("method and path");
         let url = match url.strip_prefix('/') {
@@ -172,23 +135,13 @@ impl TestServer {
             request = request.header(name, value);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let context = Context::new(HeaderValue::from_static("id"), None);
-        let warnings = context.warnings.clone();
-        let uri = request.uri();
-        let info = RequestInfo::parse(method, uri.path(), uri.query()).expect("a path");
-        let user = User::new("admin", ["system:masters".to_owned()]);
-        let authorizers = Authorizers::built_in();
-        let permit = authorizers.authorize(Arc::new(user), &info, None).await;
-        let permit = permit.expect("allowed");
-        let mut response = self.api.handle(permit, info, context, request).await;
-        warnings.write_to(response.headers_mut());
-        response
+        self.process.admin.send(request).await
     }
 
     pub(crate) async fn response(&self, request: &str, accept: &str) -> TestResponse {
         let response = tokio::time::timeout(Duration::from_secs(10), async {
             let (head, body) = self.ask(request, accept).await.into_parts();
-            let body = body.collect().await.expect("a whole body").to_bytes();
+            let body = whole(body).await;
             TestResponse {
                 code: head.status.as_u16(),
                 headers: head.headers,

@@ -7,26 +7,26 @@ use api_types::request_info::{RequestInfo, Verb};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use gateway::auth::{Authenticators, Certificates, RequestHeaders};
-use gateway::authz::{Authorizers, Permit};
+use gateway::app::{App, Build, Io, Process};
+use gateway::authz::Permit;
 use gateway::request::Context;
-use gateway::serving::cert_reload::Reloader;
+use gateway::resources::Catalog;
+use gateway::serving::Limits;
 use gateway::serving::limits::Settings;
-use gateway::serving::{Bounds, Lifecycle, Limits, Server, tls};
-use gateway::stack::{Inner, Stack};
-use gateway::telemetry::Metrics;
+use gateway::stack::Inner;
 use h2::client::{Builder, SendRequest};
 use http::{Request, Response};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-};
+use pki::Pair;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::flags;
 
 /// Upper bound for every step here.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -39,14 +39,9 @@ pub(crate) const FOOS: &str = "/apis/x.io/v1/namespaces/d/foos";
 pub(crate) struct TestServer {
     pub(crate) limits: Limits,
     address: std::net::SocketAddr,
-    authority: Authority,
-    tasks: JoinSet<()>,
+    authority: Pair,
+    _running: JoinSet<()>,
     _files: tempfile::TempDir,
-}
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
 }
 
 /// Bytes of an object that exceeds every socket buffer.
@@ -63,52 +58,43 @@ pub(crate) struct Connection {
 
 impl TestServer {
     pub(crate) async fn new(settings: Settings) -> Self {
-        let authority = Authority::new();
+        let authority = pki::authority("ca").unwrap();
+        let serving = pki::serving(&authority, &["localhost".to_owned()]).unwrap();
         let files = tempfile::tempdir().unwrap();
-        let (certificate, key) = authority.sign("localhost", None);
-        let path = |name: &str, text: &str| {
+        let file = |name: &str, text: &str| {
             let path = files.path().join(name);
             std::fs::write(&path, text).unwrap();
-            path
+            path.display().to_string()
         };
-        let certificates = Reloader::new(tls::Files {
-            serving: Some(tls::ServingFiles {
-                certificate: path("server.crt", &certificate),
-                private_key: path("server.key", &key),
-            }),
-            client_ca: Some(path("ca.crt", &authority.pem)),
-            request_header_ca: None,
-            request_headers: RequestHeaders::default(),
-        });
-        let certificates = certificates.unwrap();
-        let limits = Limits::with(settings);
-        let stack = Stack {
-            authenticators: Authenticators::of_certificates(Certificates::new(
-                certificates.trust(),
-            )),
-            authorizers: Authorizers::built_in(),
-            limits: limits.clone(),
-            lifecycle: Lifecycle::new(),
-            metrics: Metrics::new(),
-            inner: Stub(Bytes::from(vec![b'x'; LARGE])),
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let flags = format!(
+            "--backend unix:///nowhere --tls-cert-file {} --tls-private-key-file {} \
+             --client-ca-file {}",
+            file("server.crt", &serving.certificate),
+            file("server.key", &serving.key),
+            file("ca.crt", &authority.certificate),
+        );
+        let config = flags::config(&flags).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server {
-            listener,
-            tls: certificates.config(),
-            service: Arc::new(stack),
-            lifecycle: Lifecycle::new(),
-            bounds: Bounds::of_descriptors(1_024),
+        let process = Process {
             connections: tokio::runtime::Handle::current(),
+            descriptors: 1_024,
+            build: Build::default(),
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(server.run());
+        let app = App::builder(config, Catalog::default()).with_limits(settings);
+        let stub = Stub(Bytes::from(vec![b'x'; LARGE]));
+        let app = app.build_with(stub, Io::new(listener, process).unwrap());
+        let app = app.unwrap();
+        let limits = app.stack().limits.clone();
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            app.run(CancellationToken::new()).await.unwrap();
+        });
         Self {
             limits,
             address,
             authority,
-            tasks,
+            _running: running,
             _files: files,
         }
     }
@@ -125,7 +111,7 @@ impl TestServer {
         alpn: &[u8],
     ) -> TlsStream<tokio::net::TcpStream> {
         let mut roots = RootCertStore::empty();
-        let pem = self.authority.pem.as_bytes();
+        let pem = self.authority.certificate.as_bytes();
         roots
             .add(CertificateDer::from_pem_slice(pem).unwrap())
             .unwrap();
@@ -134,9 +120,9 @@ impl TestServer {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let (certificate, key) = self.authority.sign(name, group);
-        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let pair = pki::client(&self.authority, name, group).unwrap();
+        let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
         let mut config = builder
             .with_client_auth_cert(vec![certificate], key)
             .unwrap();
@@ -186,12 +172,6 @@ impl TestServer {
     }
 }
 
-impl Drop for TestServer {
-    fn drop(&mut self) {
-        self.tasks.abort_all();
-    }
-}
-
 impl Connection {
     /// Sends a request without a body, and waits for the response head.
     pub(crate) async fn get(&self, path: &str) -> Response<h2::RecvStream> {
@@ -202,38 +182,6 @@ impl Connection {
             .unwrap();
         let response = tokio::time::timeout(SOON, response).await;
         response.expect("in time").unwrap()
-    }
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "ca");
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    /// Certificate and key of a server or a user.
-    fn sign(&self, name: &str, group: Option<&str>) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        if let Some(group) = group {
-            params
-                .distinguished_name
-                .push(DnType::OrganizationName, group);
-        }
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
     }
 }
 

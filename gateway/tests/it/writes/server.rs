@@ -1,33 +1,18 @@
 //! A whole server without sockets, over a fake backend, with short helpers.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::body::Body;
 use bytes::Bytes;
 use gateway::admission::Chain;
-use gateway::auth::{Authenticators, Bundle, Certificates, Peer, Trust};
-use gateway::authz::Authorizers;
-use gateway::compute::{Pool, Workers};
-use gateway::handlers::{Api, Namespaces};
-use gateway::health::Health;
-use gateway::resources::{Catalog, parse};
-use gateway::serving::{Lifecycle, Limits};
-use gateway::stack::Stack;
-use gateway::store::{Phase, Store, StoreConfig};
-use gateway::telemetry::Metrics;
+use gateway::compute::Pool;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
-use pki::Pki;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
+use crate::in_process::{Admin, InProcess, Options, whole};
 
 /// Upper bound for every step here.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -42,18 +27,12 @@ pub(crate) struct TestServer {
 /// A server and its background tasks.
 pub(crate) struct Running {
     server: Server,
-    tasks: JoinSet<()>,
-    cancel: CancellationToken,
-    compute: Pool,
-    _workers: Workers,
+    process: InProcess,
 }
 
-/// The request chain, and the peer that sends requests.
+/// Sends requests for things in the namespace `a`.
 #[derive(Clone)]
-pub(crate) struct Server {
-    stack: Arc<Stack<Api>>,
-    admin: Arc<Peer>,
-}
+pub(crate) struct Server(Admin);
 
 /// A complete response.
 #[derive(Debug)]
@@ -85,24 +64,23 @@ impl TestServer {
     }
 
     async fn over(fake: Fake) -> Self {
-        let server = Running::over(&fake).await;
-        Self {
-            fake,
-            server: server.server.clone(),
-            compute: server.compute.clone(),
-            running: server,
-        }
+        let running = Running::over(&fake).await;
+        Self::of(fake, running)
     }
 
     /// With steps of admission.
     pub(crate) async fn admitting(chain: Chain) -> Self {
         let fake = Fake::new();
-        let server = Running::admitting(&fake, chain).await;
+        let running = Running::at(&fake.endpoint(), chain).await;
+        Self::of(fake, running)
+    }
+
+    fn of(fake: Fake, running: Running) -> Self {
         Self {
             fake,
-            server: server.server.clone(),
-            compute: server.compute.clone(),
-            running: server,
+            server: running.server.clone(),
+            compute: running.server.0.compute().clone(),
+            running,
         }
     }
 
@@ -112,9 +90,8 @@ impl TestServer {
     }
 
     /// Replaces the server by a new one over the same backend.
-    pub(crate) async fn restart(mut self) -> Self {
-        self.running.cancel.cancel();
-        while self.running.tasks.join_next().await.is_some() {}
+    pub(crate) async fn restart(self) -> Self {
+        self.running.process.stop().await;
         Self::over(self.fake).await
     }
 
@@ -151,78 +128,24 @@ impl Running {
     }
 
     async fn over(fake: &Fake) -> Self {
-        Self::admitting(fake, Chain::default()).await
-    }
-
-    async fn admitting(fake: &Fake, chain: Chain) -> Self {
-        Self::at(&fake.endpoint(), chain).await
+        Self::at(&fake.endpoint(), Chain::default()).await
     }
 
     /// A server over the driver at an endpoint.
-    pub(crate) async fn at(endpoint: &str, chain: Chain) -> Self {
-        let endpoint = endpoint.parse().expect("an endpoint");
-        let manifests = parse("kinds.yaml", include_bytes!("kinds.yaml"), 3 << 20);
-        let manifests = manifests.expect("manifests").into_iter();
-        let catalog = manifests.fold(Catalog::default(), |catalog, manifest| {
-            catalog.with(manifest.resource).expect("no conflict")
-        });
-        let codec = Arc::new(catalog.clone());
-        let (compute, workers) = Pool::start(1).expect("threads");
-        let (store, task) = Store::new(&endpoint, codec, StoreConfig::default(), compute.clone());
-        let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
-        tasks.spawn(task.run(cancel.clone()));
-        let mut phase = store.phase();
-        let ready = phase.wait_for(|phase| *phase == Phase::Ready);
-        let ready = tokio::time::timeout(SOON, ready).await;
-        drop(ready.expect("loaded in time").expect("the store lives"));
-        let server = Server::over(catalog, store, chain);
+    pub(crate) async fn at(endpoint: &str, admission: Chain) -> Self {
+        let options = Options {
+            admission,
+            ..Options::default()
+        };
+        let process = InProcess::loaded(endpoint, "writes/kinds.yaml", options).await;
         Self {
-            server,
-            tasks,
-            cancel,
-            compute,
-            _workers: workers,
+            server: Server(process.admin.clone()),
+            process,
         }
     }
 }
 
 impl Server {
-    fn over(catalog: Catalog, store: Store, chain: Chain) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let pki = Pki::load_or_create(directory.path(), &[]).expect("certificates");
-        let certificate = CertificateDer::from_pem_slice(pki.admin_pem.as_bytes());
-        let clients = Bundle::from_pem(pki.authority_pem.as_bytes()).expect("a bundle");
-        let trust = ArcSwap::from_pointee(Trust {
-            clients: Some(clients),
-            front_proxies: None,
-        });
-        let (limits, metrics) = (Limits::new(0, 0), Metrics::new());
-        let health = Health::new(store.phase(), CancellationToken::new());
-        let inner = Api::new(
-            catalog,
-            store,
-            metrics.clone(),
-            health,
-            limits.clone(),
-            Namespaces::OfCluster,
-        )
-        .with_admission(chain);
-        Self {
-            stack: Arc::new(Stack {
-                authenticators: Authenticators::of_certificates(Certificates::new(Arc::new(trust))),
-                authorizers: Authorizers::built_in(),
-                limits,
-                lifecycle: Lifecycle::new(),
-                metrics,
-                inner,
-            }),
-            admin: Arc::new(Peer::new(
-                SocketAddr::from(([127, 0, 0, 1], 1)),
-                vec![certificate.expect("a certificate")],
-            )),
-        }
-    }
-
     /// `METHOD path` relative to the namespace `a`; MERGE and JSON are patch types.
     pub(crate) async fn send(&self, line: &str, body: impl Into<Bytes>) -> Response<Body> {
         self.send_as("test", line, body).await
@@ -248,7 +171,7 @@ impl Server {
             .header("Audit-ID", audit_id)
             .body(Body::from(body.into()))
             .expect("a request");
-        self.stack.respond(&self.admin, request).await
+        self.0.send(request).await
     }
 
     pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
@@ -269,16 +192,6 @@ impl Server {
         assert_eq!(response.status(), 200, "{path}");
         Watch(response.into_body(), Vec::new())
     }
-}
-
-/// Copies and drops each chunk, as a socket does: a response continues when its chunks are dropped.
-async fn whole(mut body: Body) -> Bytes {
-    let mut read = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.expect("a whole body");
-        read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-    }
-    read.into()
 }
 
 impl Started {

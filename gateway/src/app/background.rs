@@ -1,0 +1,85 @@
+//! The tasks that a server runs besides its connections.
+
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::Upstream;
+use super::reload::Reload;
+use crate::compute::Workers;
+use crate::serving::cert_reload::Reloader;
+use crate::serving::expiry::Expirations;
+use crate::store::StoreTask;
+
+/// Tasks that are not started yet.
+#[derive(Debug)]
+pub(super) struct Background {
+    pub(super) certificates: Reloader,
+    pub(super) expirations: Expirations,
+    pub(super) upstream: Upstream,
+    /// `None` if the handlers use no store.
+    pub(super) storage: Option<Storage>,
+    /// `None` if no signal announces new manifests.
+    pub(super) reload: Option<Reload>,
+}
+
+/// What the store runs on.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) task: StoreTask,
+    pub(super) workers: Workers,
+}
+
+/// Tasks that run. A drop aborts them.
+#[derive(Debug)]
+pub(super) struct Running {
+    tasks: JoinSet<&'static str>,
+    stop: CancellationToken,
+    workers: Option<Workers>,
+}
+
+impl Background {
+    /// Starts all tasks.
+    pub(super) fn start(self) -> Running {
+        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
+        let workers = self.storage.map(|Storage { task, workers }| {
+            tasks.spawn(named("store", task.run(stop.clone())));
+            workers
+        });
+        let certificates = self.certificates.run(stop.clone());
+        tasks.spawn(named("reload of certificates", certificates));
+        if let Some(reload) = self.reload {
+            let reload = reload.run(stop.clone());
+            tasks.spawn(named("reload of manifests", reload));
+        }
+        self.upstream.start(self.expirations, &mut tasks, &stop);
+        Running {
+            tasks,
+            stop,
+            workers,
+        }
+    }
+}
+
+impl Running {
+    /// Waits for the end of a task, which none reaches before [`Self::stop`]; returns its name.
+    pub(super) async fn ended(&mut self) -> &'static str {
+        let ended = self.tasks.join_next().await;
+        ended.and_then(Result::ok).unwrap_or("a task")
+    }
+
+    /// Stops all tasks and waits for them.
+    pub(super) async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        if let Some(workers) = self.workers {
+            // Blocks until the last job is done.
+            let _ = spawn_blocking(|| workers.join()).await;
+        }
+    }
+}
+
+/// A task that returns its name when it ends.
+pub(super) async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}

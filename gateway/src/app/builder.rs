@@ -1,0 +1,203 @@
+//! Construction of a server, part by part.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::background::{Background, Storage};
+use super::reload::Reload;
+use super::{App, Build, Error, InProcess, Io, Process, Upstream};
+use crate::admission::Chain;
+use crate::auth::Certificates;
+use crate::compute::Pool;
+use crate::config::{self, Delegation};
+use crate::handlers::Api;
+use crate::health::Health;
+use crate::resources::Catalog;
+use crate::serving::cert_reload::Reloader;
+use crate::serving::expiry::Expirations;
+use crate::serving::limits::Settings;
+use crate::serving::{Bounds, Lifecycle, Limits, Server};
+use crate::stack::{Inner, Stack};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// A server under construction. Parts that are not given follow from the configuration.
+///
+/// The driver's connector is the endpoint of the configuration, and the clock is that of Tokio.
+#[derive(Debug)]
+pub struct Builder {
+    config: config::Server,
+    catalog: Catalog,
+    upstream: Upstream,
+    admission: Chain,
+    limits: Settings,
+    threads: usize,
+}
+
+/// What the request chain and its handlers share.
+struct Shared {
+    metrics: Metrics,
+    expirations: Expirations,
+    certificates: Reloader,
+    limits: Limits,
+    lifecycle: Lifecycle,
+    upstream: Upstream,
+    delegation: Delegation,
+}
+
+impl Builder {
+    pub(super) fn new(config: config::Server, catalog: Catalog) -> Self {
+        let limits = Settings {
+            reads: config.max_reads,
+            writes: config.max_writes,
+            ..Settings::default()
+        };
+        Self {
+            config,
+            catalog,
+            upstream: Upstream::default(),
+            admission: Chain::default(),
+            limits,
+            threads: Pool::usual_threads(),
+        }
+    }
+
+    /// Puts the server behind a kube-apiserver.
+    #[must_use]
+    pub fn behind(self, upstream: Upstream) -> Self {
+        Self { upstream, ..self }
+    }
+
+    /// Adds steps of admission, which run before those of the kube-apiserver.
+    #[must_use]
+    pub fn with_admission(self, admission: Chain) -> Self {
+        Self { admission, ..self }
+    }
+
+    /// Replaces the limits of requests, including those of the configuration.
+    #[must_use]
+    pub fn with_limits(self, limits: Settings) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets the number of threads for work on large objects.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// A server for the connections of a listener.
+    ///
+    /// # Errors
+    /// If the certificates cannot be used, or threads cannot be started.
+    pub fn build(self, io: Io) -> Result<App, Error> {
+        let (kinds, delay) = (self.config.kinds.clone(), self.config.shutdown_delay);
+        let mut service = self.service(io.process.build)?;
+        let stack = service.stack.clone();
+        let reload = Reload::new(kinds, stack.clone(), io.hangup, &stack.metrics);
+        service.background.reload = Some(reload);
+        Ok(service.listen(io.listener, &io.process, delay))
+    }
+
+    /// A server for the connections of a listener whose authorized requests `handlers` serve. It has
+    /// no store, and the driver is never called.
+    ///
+    /// # Errors
+    /// If the certificates cannot be used.
+    pub fn build_with<I: Inner>(self, handlers: I, io: Io) -> Result<App<I>, Error> {
+        let delay = self.config.shutdown_delay;
+        let shared = Shared::new(self.upstream, self.config, self.limits)?;
+        let service = shared.service(handlers, None);
+        Ok(service.listen(io.listener, &io.process, delay))
+    }
+
+    /// A server without sockets. It does not reload manifests.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn in_process(self) -> Result<InProcess, Error> {
+        self.service(Build::default())
+    }
+
+    fn service(self, build: Build) -> Result<InProcess, Error> {
+        let (backend, config) = (self.config.backend.clone(), self.config.store);
+        let namespaces = self.config.namespaces;
+        let shared = Shared::new(self.upstream, self.config, self.limits)?;
+        let codec = Arc::new(self.catalog.clone());
+        let (compute, workers) = Pool::start(self.threads).map_err(Error::Threads)?;
+        let (store, task) = Store::new(&backend, codec, config, compute);
+        let shutdown = shared.lifecycle.shutdown_initiated.clone();
+        let api = Api::new(
+            self.catalog,
+            store.clone(),
+            shared.metrics.clone(),
+            shared.upstream.probes(Health::new(store.phase(), shutdown)),
+            shared.limits.clone(),
+            namespaces,
+        )
+        .with_build(build)
+        .with_admission(shared.upstream.admission(self.admission));
+        Ok(shared.service(api, Some(Storage { task, workers })))
+    }
+}
+
+impl Shared {
+    fn new(upstream: Upstream, config: config::Server, limits: Settings) -> Result<Self, Error> {
+        let metrics = Metrics::new();
+        let expirations = Expirations::new(&metrics);
+        let certificates = upstream.certificates(config.tls)?;
+        Ok(Self {
+            certificates: certificates.reporting(expirations.clone()),
+            metrics,
+            expirations,
+            limits: Limits::with(limits),
+            lifecycle: Lifecycle::new(),
+            upstream,
+            delegation: config.delegation,
+        })
+    }
+
+    fn service<I: Inner>(self, handlers: I, storage: Option<Storage>) -> InProcess<I> {
+        let (upstream, metrics) = (self.upstream, self.metrics);
+        let trusted = Certificates::new(self.certificates.trust());
+        let stack = Stack {
+            authenticators: upstream.authenticators(trusted, &self.delegation, &metrics),
+            authorizers: upstream.authorizers(&self.delegation, &metrics),
+            limits: self.limits,
+            lifecycle: self.lifecycle,
+            metrics,
+            inner: handlers,
+        };
+        let background = Background {
+            certificates: self.certificates,
+            expirations: self.expirations,
+            upstream,
+            storage,
+            reload: None,
+        };
+        InProcess {
+            stack: Arc::new(stack),
+            background,
+        }
+    }
+}
+
+impl<I: Inner> InProcess<I> {
+    fn listen(self, listener: TcpListener, process: &Process, shutdown_delay: Duration) -> App<I> {
+        let server = Server {
+            listener,
+            tls: self.background.certificates.config(),
+            lifecycle: self.stack.lifecycle.clone(),
+            service: self.stack,
+            bounds: Bounds::of_descriptors(process.descriptors),
+            connections: process.connections.clone(),
+        };
+        App {
+            server,
+            background: self.background,
+            shutdown_delay,
+        }
+    }
+}
