@@ -20,6 +20,10 @@ pub mod v1 {
     include!("gen/ark.backend.v1.rs");
 }
 
+/// The protocol as an encoded `google.protobuf.FileDescriptorSet`, for server reflection and for
+/// printing messages as text. Checked in beside [`v1`].
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/ark.backend.v1.binpb");
+
 /// Metadata of a Write call: the `Audit-ID` of the API requests whose writes it carries, one value
 /// each, possibly not of all. A driver logs them when the call is slow or fails.
 pub const AUDIT_ID_METADATA: &str = "audit-id";

@@ -1,11 +1,23 @@
 //! Constants of the protocol that both sides must agree on.
 
 /// Newest minor version of `ark.backend.v1` in this crate.
-pub const PROTOCOL_MINOR: u32 = 3;
+pub const PROTOCOL_MINOR: u32 = 4;
 
 /// Largest gRPC message that either side accepts, in bytes: one record of the largest size plus
 /// framing.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// Smallest `value_bytes` of a driver: the largest object that etcd stores by default.
+pub const MIN_VALUE_BYTES: i64 = 3 << 19;
+
+/// Smallest `write_ops` of a driver: a gateway sends batches of this size.
+pub const MIN_WRITE_OPS: i64 = 128;
+
+/// Smallest `write_bytes` of a driver: a gateway sends batches of this size.
+pub const MIN_WRITE_BYTES: i64 = 4 << 20;
+
+/// Largest `write_bytes`: a request of that size fits into a message with its keys and indexes.
+pub const MAX_WRITE_BYTES: i64 = 48 << 20;
 
 /// Target size in bytes of one `List` chunk or one `Watch` message. A single record, or the events
 /// of a single revision, may be larger.

@@ -12,7 +12,9 @@ use tonic::transport::{Channel, Uri};
 
 use crate::{Address, Endpoint, over_unix};
 
-/// A dead peer is noticed within this and [`PING_TIMEOUT`].
+/// While a call is open, a dead peer is noticed within this and [`PING_TIMEOUT`]. An idle connection
+/// is not pinged: servers of grpc-go and grpc-core end it with GOAWAY `too_many_pings` after three
+/// pings, and the next call notices a dead peer as fast.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -21,9 +23,19 @@ const HTTPS_PORT: u16 = 443;
 impl Endpoint {
     /// A channel that connects when first used, and not again: what was learnt about the driver on a
     /// connection may be false on the next. `on_lost` is called when the connection cannot be made or
-    /// has ended; every call fails from then on. The connection is pinged, also while it is idle.
+    /// has ended; every call fails from then on. The connection is pinged while a call is open.
     #[must_use]
     pub fn channel_once(&self, on_lost: impl Fn() + Send + Sync + 'static) -> Channel {
+        self.channel_pinged_every(PING_INTERVAL, on_lost)
+    }
+
+    /// As [`Endpoint::channel_once`], with another interval of pings.
+    #[must_use]
+    pub fn channel_pinged_every(
+        &self,
+        interval: Duration,
+        on_lost: impl Fn() + Send + Sync + 'static,
+    ) -> Channel {
         let attempts = Arc::new(Attempts {
             used: AtomicBool::new(false),
             on_lost,
@@ -35,27 +47,30 @@ impl Endpoint {
                     let (path, attempts) = (path.clone(), Arc::clone(&attempts));
                     async move { attempts.connect(unix(path)).await.map(TokioIo::new) }
                 });
-                pinged(over_unix()).connect_with_connector_lazy(connect)
+                pinged_every(interval, over_unix()).connect_with_connector_lazy(connect)
             }
             Address::Tcp(endpoint) => {
                 let connect = tower::service_fn(move |uri: Uri| {
                     let attempts = Arc::clone(&attempts);
                     async move { attempts.connect(tcp(uri)).await.map(TokioIo::new) }
                 });
-                pinged((**endpoint).clone()).connect_with_connector_lazy(connect)
+                pinged_every(interval, (**endpoint).clone()).connect_with_connector_lazy(connect)
             }
         }
     }
 }
 
-fn pinged(endpoint: tonic::transport::Endpoint) -> tonic::transport::Endpoint {
-    pinged_in_calls(endpoint).keep_alive_while_idle(true)
-}
-
 /// Pings a connection while a call is open.
 pub(crate) fn pinged_in_calls(endpoint: tonic::transport::Endpoint) -> tonic::transport::Endpoint {
+    pinged_every(PING_INTERVAL, endpoint)
+}
+
+fn pinged_every(
+    interval: Duration,
+    endpoint: tonic::transport::Endpoint,
+) -> tonic::transport::Endpoint {
     endpoint
-        .http2_keep_alive_interval(PING_INTERVAL)
+        .http2_keep_alive_interval(interval)
         .keep_alive_timeout(PING_TIMEOUT)
 }
 
@@ -88,3 +103,6 @@ impl<F: Fn()> Attempts<F> {
         connected.inspect_err(|_| (self.on_lost)())
     }
 }
+
+#[cfg(test)]
+mod tests;

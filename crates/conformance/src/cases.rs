@@ -1,17 +1,21 @@
 //! The contract as named cases, one per rule.
 //!
 //! An id begins with the number of its rule: R revisions, W writes, B values, L reads and lists, V
-//! watches, H history, E export and import, F fences, D description of the driver.
+//! watches, H history, E export and import, F fences, D description and connections of the driver, S
+//! restarts, flushes and space of its process.
 
 mod copy;
 mod describe;
 mod fence;
 mod history;
+mod imports;
 mod moves;
 mod pages;
+mod process;
 mod races;
 mod reads;
 mod revisions;
+mod sizes;
 mod slow;
 mod staged;
 mod starts;
@@ -51,7 +55,7 @@ macro_rules! case {
 }
 use case;
 
-/// Returns every case, in reading order.
+/// Returns every case that a served driver suffices for, in reading order.
 #[must_use]
 pub fn all() -> Vec<Case> {
     [
@@ -59,6 +63,7 @@ pub fn all() -> Vec<Case> {
         revisions::CASES,
         writes::CASES,
         verdicts::CASES,
+        sizes::CASES,
         races::CASES,
         values::CASES,
         reads::CASES,
@@ -68,10 +73,18 @@ pub fn all() -> Vec<Case> {
         slow::CASES,
         history::CASES,
         moves::CASES,
+        imports::CASES,
         staged::CASES,
         fence::CASES,
     ]
     .concat()
+}
+
+/// Returns the cases that need a driver whose process the suite starts and kills; see
+/// [`Setup::restarts`](crate::Setup::restarts).
+#[must_use]
+pub fn of_process() -> Vec<Case> {
+    process::CASES.to_vec()
 }
 
 #[cfg(test)]
@@ -81,7 +94,7 @@ mod tests {
     #[test]
     fn case_ids_are_unique_and_well_formed() {
         let mut ids = HashSet::new();
-        for case in super::all() {
+        for case in super::all().into_iter().chain(super::of_process()) {
             assert!(ids.insert(case.id), "{} occurs twice", case.id);
             let (number, slug) = case.id.split_once('-').expect("number and slug");
             assert!(number.starts_with(|c: char| c.is_ascii_uppercase()));

@@ -5,6 +5,8 @@ use backend_proto::v1::BackendError;
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use tonic::Status;
 
+use crate::{calls, text};
+
 /// Reason why a case ended early.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Stop {
@@ -21,14 +23,20 @@ pub type Check<T = ()> = Result<T, Stop>;
 
 impl From<Status> for Stop {
     fn from(status: Status) -> Self {
-        let typed = from_status(&status).map(|error| format!(", {:?}", error.reason()));
-        Self::Failed(format!(
-            "a call failed with {:?}{}: {}",
-            status.code(),
-            typed.unwrap_or_default(),
-            status.message()
-        ))
+        Self::Failed(described(&status))
     }
+}
+
+/// Returns a sentence about a failed call: the call, the status and the reason.
+pub(crate) fn described(status: &Status) -> String {
+    let call = calls::call_of(status).unwrap_or_else(|| "a call".to_owned());
+    let typed = from_status(status);
+    let reason = typed.map_or_else(
+        || "without a BackendError in its details".to_owned(),
+        |error| error.reason().as_str_name().to_owned(),
+    );
+    let code = text::code(status.code());
+    format!("{call} failed with {code}, {reason}: {}", status.message())
 }
 
 /// Ends a case with a failure unless a condition holds.
@@ -65,18 +73,29 @@ pub(crate) fn some<T>(found: Option<T>, what: &str) -> Check<T> {
 pub(crate) fn refused<T>(answer: Result<T, Status>, due: Reason) -> Check<BackendError> {
     let Err(status) = answer else {
         return Err(Stop::Failed(format!(
-            "a call succeeded that must fail with {due:?}"
+            "a call succeeded that must fail with {}",
+            due.as_str_name()
         )));
     };
+    let (due_name, due_code) = (due.as_str_name(), code_of(due));
+    let expected = format!("expected {due_name} with {}", text::code(due_code));
     let Some(error) = from_status(&status) else {
-        return Err(Stop::Failed(format!(
-            "a call failed with {:?} and no BackendError in its details, due {due:?}",
-            status.code()
-        )));
+        return Err(Stop::Failed(format!("{}; {expected}", described(&status))));
     };
-    same!(error.reason(), due, "reason of a failed call");
-    same!(status.code(), code_of(due), "gRPC code of {due:?}");
-    same!(error.outcome(), Outcome::NotApplied, "outcome of {due:?}");
-    ensure!(!error.message.is_empty(), "{due:?} came without a sentence");
+    ensure!(
+        error.reason() == due && status.code() == due_code,
+        "{}; {expected}",
+        described(&status)
+    );
+    ensure!(
+        error.outcome() == Outcome::NotApplied,
+        "{}; its outcome is {}, expected NOT_APPLIED",
+        described(&status),
+        error.outcome().as_str_name()
+    );
+    ensure!(
+        !error.message.is_empty(),
+        "{due_name} came without a message"
+    );
     Ok(error)
 }

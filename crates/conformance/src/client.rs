@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backend_proto::v1::backend_client::BackendClient;
 use backend_proto::v1::list_response::Part;
 use backend_proto::v1::op_result::{Applied, Conflict, Verdict};
 use backend_proto::v1::{
@@ -12,9 +11,9 @@ use backend_proto::v1::{
 };
 use prost::Message as _;
 use tokio::time::timeout;
-use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+use crate::calls::{Calls, LastCall};
 use crate::check::{Check, Stop, ensure, same, some};
 use crate::stream::Stream;
 use backend_client::Endpoint;
@@ -28,7 +27,7 @@ const MINOR: u32 = backend_proto::limits::PROTOCOL_MINOR;
 /// A client with its own connection.
 #[derive(Clone, Debug)]
 pub struct Client {
-    raw: BackendClient<Channel>,
+    raw: Calls,
 }
 
 /// A complete list.
@@ -56,13 +55,18 @@ impl Client {
     /// Creates a client that connects on its first call.
     #[must_use]
     pub fn new(endpoint: &Endpoint) -> Self {
+        Self::noting(endpoint, LastCall::default())
+    }
+
+    /// As [`Client::new`]; `last` keeps the last request.
+    pub(crate) fn noting(endpoint: &Endpoint, last: LastCall) -> Self {
         Self {
-            raw: endpoint.client(),
+            raw: Calls::new(endpoint.client(), last),
         }
     }
 
-    /// Returns the generated client, for calls without a helper.
-    pub(crate) fn raw(&self) -> BackendClient<Channel> {
+    /// Returns the calls without a helper.
+    pub(crate) fn raw(&self) -> Calls {
         self.raw.clone()
     }
 
@@ -257,10 +261,16 @@ fn unexpected(expected: &str, verdict: &Verdict) -> Stop {
     // Omit the value, which may be large.
     let observed = match verdict {
         Verdict::Applied(applied) => format!("applied at {}", applied.revision),
-        Verdict::Conflict(conflict) => format!("conflict {:?}", conflict.cause()),
-        Verdict::Refused(error) => format!("refused {:?}: {}", error.reason(), error.message),
+        Verdict::Conflict(conflict) => format!("conflict {}", conflict.cause().as_str_name()),
+        Verdict::Refused(error) => {
+            format!(
+                "refused {}: {}",
+                error.reason().as_str_name(),
+                error.message
+            )
+        }
     };
     Stop::Failed(format!(
-        "an operation was to be {expected}, but: {observed}"
+        "the expected verdict is {expected}, the observed one {observed}"
     ))
 }

@@ -1,16 +1,20 @@
 //! Context of a case: a connection, a private API group, and the operations on it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{DescribeResponse, Key, Limits, ListRequest, Op, Range, WatchRequest};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::calls::LastCall;
 use crate::check::{Check, Stop};
 use crate::client::Client;
-use crate::empty::{EmptyStore, EmptyStores};
+use crate::empty::{EmptyStore, EmptyStores, Situation};
+use crate::restart::Restarts;
 use backend_client::Endpoint;
 
 /// Plural resource name of all records that cases store.
@@ -22,6 +26,24 @@ const PROGRESS_MS: i64 = 100;
 /// First minor version of the protocol whose drivers store origins of changes.
 pub(crate) const ORIGINS: u32 = 3;
 
+/// First minor version of the protocol whose drivers report the progress of exports.
+pub(crate) const PROGRESS: u32 = 4;
+
+/// Names of failed preparations, with the case in which each failed first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Preparations(Arc<Mutex<HashMap<&'static str, &'static str>>>);
+
+/// What a run offers to its cases, besides the driver's endpoint.
+#[derive(Clone)]
+pub struct Setup {
+    /// Source of empty stores; without it, the cases that need one are skipped.
+    pub empty: Option<Arc<dyn EmptyStores>>,
+    /// Restarts of the driver; without it, the cases that need them are skipped.
+    pub restarts: Option<Arc<dyn Restarts>>,
+    /// Failed preparations of this run.
+    pub(crate) preparations: Preparations,
+}
+
 /// Options of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
@@ -29,6 +51,18 @@ pub struct RunOptions {
     pub seed: u64,
     /// Whether to run ten times the load, for nightly runs.
     pub long: bool,
+}
+
+impl Setup {
+    /// Builds what a run offers.
+    #[must_use]
+    pub fn new(empty: Option<Arc<dyn EmptyStores>>, restarts: Option<Arc<dyn Restarts>>) -> Self {
+        Self {
+            empty,
+            restarts,
+            preparations: Preparations::default(),
+        }
+    }
 }
 
 /// Context of one case. Its API group is unique, so that cases are independent of each other and of
@@ -39,6 +73,11 @@ pub struct CaseContext {
     described: DescribeResponse,
     group: String,
     empty: Option<Arc<dyn EmptyStores>>,
+    restarts: Option<Arc<dyn Restarts>>,
+    preparations: Preparations,
+    /// Id of the case, for the messages of later ones.
+    case: &'static str,
+    last: LastCall,
     /// Keeps the store of [`CaseContext::empty`] served.
     _store: Option<Arc<EmptyStore>>,
     /// Client of the driver under test.
@@ -52,11 +91,16 @@ impl CaseContext {
     /// Creates a context with a new group and its own connection.
     #[must_use]
     pub fn new(endpoint: &Endpoint, described: &DescribeResponse, run_options: RunOptions) -> Self {
+        let last = LastCall::default();
         Self {
-            client: Client::new(endpoint),
+            client: Client::noting(endpoint, last.clone()),
             endpoint: endpoint.clone(),
             described: described.clone(),
             empty: None,
+            restarts: None,
+            preparations: Preparations::default(),
+            case: "",
+            last,
             _store: None,
             group: format!("g{}.conformance.test", Uuid::new_v4().simple()),
             run_options,
@@ -67,37 +111,98 @@ impl CaseContext {
     #[must_use]
     pub fn at(&self, endpoint: &Endpoint) -> Self {
         Self {
-            client: Client::new(endpoint),
+            client: Client::noting(endpoint, self.last.clone()),
             endpoint: endpoint.clone(),
             ..self.clone()
         }
     }
 
-    /// Adds a source of empty stores.
-    pub(crate) fn with_empty(self, empty: Option<Arc<dyn EmptyStores>>) -> Self {
-        Self { empty, ..self }
+    /// Makes this the context of a case in a run.
+    pub(crate) fn of_case(self, case: &'static str, run: &Setup) -> Self {
+        Self {
+            case,
+            empty: run.empty.clone(),
+            restarts: run.restarts.clone(),
+            preparations: run.preparations.clone(),
+            ..self
+        }
     }
 
     /// Returns a context with the same keys in an empty store.
     pub(crate) async fn empty(&self) -> Check<Self> {
         let Some(stores) = &self.empty else {
-            let sentence = "no empty stores can be had: see --empty-command";
-            return Err(Stop::Skipped(sentence.to_owned()));
+            return Err(no_empty_stores());
         };
-        let store = stores.serve().await;
-        let store = store.map_err(|why| Stop::Failed(format!("an empty store: {why}")))?;
-        Ok(Self {
-            client: Client::new(&store.endpoint),
+        let serve = async { stores.serve().await.map_err(Stop::Failed) };
+        let store = self.prepare("the start of an empty store", serve).await?;
+        Ok(self.in_store(store))
+    }
+
+    /// As [`CaseContext::empty`], in a special situation.
+    pub(crate) async fn empty_in(&self, situation: Situation) -> Check<Self> {
+        match &self.empty {
+            Some(stores) => Ok(self.in_store(stores.serve_in(situation).await?)),
+            None => Err(no_empty_stores()),
+        }
+    }
+
+    fn in_store(&self, store: EmptyStore) -> Self {
+        Self {
+            client: Client::noting(&store.endpoint, self.last.clone()),
             endpoint: store.endpoint.clone(),
+            restarts: store.restarts.clone(),
             _store: Some(Arc::new(store)),
             ..self.clone()
+        }
+    }
+
+    /// Prepares what several cases share. The first failure fails its case; later cases are skipped
+    /// with its id.
+    pub(crate) async fn prepare<T>(
+        &self,
+        what: &'static str,
+        preparation: impl Future<Output = Check<T>>,
+    ) -> Check<T> {
+        if let Some(case) = self.preparations.0.lock().get(what) {
+            return Err(Stop::Skipped(format!("{what} fails: see {case}")));
+        }
+        preparation.await.map_err(|stop| match stop {
+            Stop::Failed(why) => {
+                self.preparations.0.lock().insert(what, self.case);
+                Stop::Failed(format!("{what}: {why}"))
+            }
+            skipped @ Stop::Skipped(_) => skipped,
         })
+    }
+
+    /// Returns the restarts of the driver.
+    pub(crate) fn restarts(&self) -> Check<&Arc<dyn Restarts>> {
+        let reason = "the driver cannot be restarted: see --restart-command";
+        let restarts = self.restarts.as_ref();
+        restarts.ok_or_else(|| Stop::Skipped(reason.to_owned()))
+    }
+
+    /// Kills the driver and starts it on the same data. Connections from before are of no use.
+    pub(crate) async fn restarted(&self) -> Check<Self> {
+        let restarted = self.restarts()?.restart().await;
+        restarted.map_err(|why| Stop::Failed(format!("a restart after SIGKILL: {why}")))?;
+        Ok(self.at(&self.endpoint))
     }
 
     /// Opens another connection.
     #[must_use]
     pub fn connect(&self) -> Client {
-        Client::new(&self.endpoint)
+        Client::noting(&self.endpoint, self.last.clone())
+    }
+
+    /// Returns the address of the store.
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns the text of the last request of the case.
+    pub(crate) fn last_call(&self) -> Option<String> {
+        self.last.text()
     }
 
     pub(crate) fn has(&self, capability: Capability) -> bool {
@@ -105,9 +210,14 @@ impl CaseContext {
         offered.any(|offered| offered == capability)
     }
 
+    /// Whether the driver speaks a minor version of the protocol.
+    pub(crate) const fn speaks(&self, minor: u32) -> bool {
+        self.described.protocol_minor_max >= minor
+    }
+
     /// Whether the driver stores origins of changes.
     pub(crate) fn has_origins(&self) -> bool {
-        self.described.protocol_minor_max >= ORIGINS
+        self.speaks(ORIGINS)
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -207,6 +317,10 @@ impl CaseContext {
             progress_interval_ms: PROGRESS_MS,
         }
     }
+}
+
+fn no_empty_stores() -> Stop {
+    Stop::Skipped("there is no source of empty stores: see --empty-command".to_owned())
 }
 
 /// Returns an incompressible value without repetitions.

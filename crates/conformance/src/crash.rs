@@ -79,21 +79,24 @@ pub async fn run(
 }
 
 /// The first rule of crash mode; the others are [`RULES`].
-const BACK: &str = "C1-comes-back-after-every-kill";
+const BACK: &str = "C1-serves-after-every-kill";
 
 /// Rules of a verdict.
 const RULES: [(&str, Guarantee); 5] = [
     ("C2-nothing-acknowledged-is-lost", Guarantee::NothingLost),
     ("C3-no-revision-is-used-twice", Guarantee::RevisionsUnique),
     (
-        "C4-the-revision-never-goes-back",
+        "C4-the-revision-never-decreases",
         Guarantee::RevisionsMonotonic,
     ),
     (
         "C5-watchers-resume-without-gap-or-repeat",
         Guarantee::WatchesComplete,
     ),
-    ("C6-op-ids-tell-open-outcomes", Guarantee::OutcomesKnown),
+    (
+        "C6-op-ids-settle-unknown-outcomes",
+        Guarantee::OutcomesKnown,
+    ),
 ];
 
 /// The rows of a verdict.
@@ -115,7 +118,7 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
         ),
         (
             lost,
-            "After kill -9 every acknowledged change is there (R5).",
+            "After SIGKILL every acknowledged change is stored (R5).",
         ),
         (reused, "No revision is given to two changes (R4)."),
         (
@@ -129,8 +132,8 @@ pub fn rules() -> Vec<(&'static str, &'static str)> {
         ),
         (
             settled,
-            "An operation whose answer the kill swallowed is applied once, and its op_id tells \
-             (W5).",
+            "An operation whose response was lost by the kill is applied at most once, and returns \
+             its result by its op_id (W5).",
         ),
     ]
 }

@@ -17,12 +17,13 @@ use clap::Parser;
 use conformance::cases::{self, Case};
 use conformance::crash::{self, Plan};
 use conformance::empty::{self, EmptyStores};
-use conformance::process::{self, Process, ProcessUnderTest as _};
+use conformance::process::{Process, ProcessUnderTest as _};
 use conformance::report::Row;
-use conformance::{Endpoint, Report, RunOptions, suite};
+use conformance::restart::Supervised;
+use conformance::{Endpoint, Report, RunOptions, Setup, rules, suite};
 
 /// Exit code if the suite could not run.
-const TROUBLE: u8 = 2;
+const NOT_RUN: u8 = 2;
 
 /// Number of kills with --long.
 const LONG_KILLS: usize = 500;
@@ -31,12 +32,12 @@ const LONG_KILLS: usize = 500;
 ///
 /// With --restart-command this program starts the driver, kills it under load, and restarts it.
 /// Without it, the driver must be running and is not killed. No other client may use the driver
-/// meanwhile.
+/// meanwhile. The shell runs the commands with $ENDPOINT, the address to serve at.
 #[derive(Debug, Parser)]
 #[command(name = "backend-conformance", version)]
 struct Arguments {
     /// Endpoint of the driver: unix:///PATH, or https://HOST:PORT with --ca, --cert and --key.
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "list")]
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["list", "explain"])]
     endpoint: Option<String>,
     /// Certificate authority of the driver, PEM.
     #[arg(long, value_name = "FILE")]
@@ -47,12 +48,13 @@ struct Arguments {
     /// Private key of the client certificate, PEM.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Shell command that serves the endpoint; it is killed with SIGKILL and restarted on the same
+    /// Shell command that serves the endpoint. It is killed with SIGKILL and restarted on the same
     /// data.
     #[arg(long, value_name = "COMMAND")]
     restart_command: Option<String>,
     /// Shell command that serves an empty store at $ENDPOINT, with its data in the new directory
-    /// $FOLDER; run once per store for cases about imports. Without it these cases are skipped.
+    /// $FOLDER. It is run once per store, and again for the same store after a kill. Without it the
+    /// cases about imports, a full disk and retention are skipped.
     #[arg(long, value_name = "COMMAND")]
     empty_command: Option<String>,
     /// Run only cases whose id contains this text.
@@ -70,6 +72,10 @@ struct Arguments {
     /// List the cases and exit.
     #[arg(long)]
     list: bool,
+    /// Print the rule of a case or of a number such as R5, with the usual cause of a failure, and
+    /// exit.
+    #[arg(long, value_name = "RULE")]
+    explain: Option<String>,
     /// Seed of all random choices; every run prints it.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -82,12 +88,15 @@ async fn main() -> ExitCode {
         list(&arguments);
         return ExitCode::SUCCESS;
     }
+    if let Some(rule) = &arguments.explain {
+        return explain(rule);
+    }
     match run_suite(&arguments).await {
         Ok(report) if report.failed() => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(TROUBLE)
+            ExitCode::from(NOT_RUN)
         }
     }
 }
@@ -125,13 +134,39 @@ impl Arguments {
     }
 }
 
+/// Returns ids and sentences of all cases and of crash mode.
+fn sentences() -> Vec<(&'static str, &'static str)> {
+    let cases = cases::all().into_iter().chain(cases::of_process());
+    let named = cases.map(|case| (case.id, case.sentence));
+    named.chain(crash::rules()).chain([STOPS]).collect()
+}
+
 fn list(arguments: &Arguments) {
-    let cases = cases::all();
-    let named = cases.iter().map(|case| (case.id, case.sentence));
-    let all = named.chain(crash::rules()).chain([STOPS]);
+    let all = sentences().into_iter();
     for (id, sentence) in all.filter(|(id, _)| arguments.wants(id)) {
         println!("{id:<58} {sentence}");
     }
+}
+
+/// Prints a rule and the cases that test it.
+fn explain(name: &str) -> ExitCode {
+    let number = name.split('-').next().unwrap_or_default();
+    let Some(rule) = rules::find(number) else {
+        eprintln!("error: no rule has the number {number}; --list prints all cases");
+        return ExitCode::from(NOT_RUN);
+    };
+    println!("{}: {}", rule.number, rule.text);
+    if !rule.cause.is_empty() {
+        println!("Usual cause of a failure: {}", rule.cause);
+    }
+    let prefix = format!("{}-", rule.number);
+    let cited = format!("({})", rule.number);
+    for (id, sentence) in sentences() {
+        if id.starts_with(&prefix) || sentence.contains(&cited) {
+            println!("  {id}: {sentence}");
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 async fn run_suite(arguments: &Arguments) -> Result<Report> {
@@ -145,16 +180,21 @@ async fn run_suite(arguments: &Arguments) -> Result<Report> {
     };
     println!("seed {seed}");
     let mut cases = cases::all();
+    if arguments.empty_command.is_some() || arguments.restart_command.is_some() {
+        cases.extend(cases::of_process());
+    }
     cases.retain(|case| arguments.wants(case.id));
     let rows = match &arguments.restart_command {
         None => {
             ensure!(!cases.is_empty(), "no case has that id; see --list");
-            suite::run_with(&endpoint, arguments.empty(), &cases, run_options, tell)
+            let setup = Setup::new(arguments.empty(), None);
+            suite::run_in(&endpoint, &setup, &cases, run_options, print_row)
                 .await
                 .map_err(|status| anyhow::anyhow!("{address}: {}", status.message()))?
         }
         Some(command) => {
             let process = Process::new(command, &endpoint).context("--restart-command")?;
+            let process = process.with("ENDPOINT", address.to_owned());
             with_restarts(arguments, process, &endpoint, &cases, run_options).await?
         }
     };
@@ -167,14 +207,14 @@ async fn run_suite(arguments: &Arguments) -> Result<Report> {
     Ok(report)
 }
 
-fn tell(row: &Row) {
+fn print_row(row: &Row) {
     println!("{row}");
 }
 
 /// Starts the driver, runs all cases, and stops the driver.
 async fn with_restarts(
     arguments: &Arguments,
-    mut process: Process,
+    process: Process,
     endpoint: &Endpoint,
     cases: &[Case],
     run_options: RunOptions,
@@ -184,10 +224,16 @@ async fn with_restarts(
         crash || arguments.wants(STOPS.0) || !cases.is_empty(),
         "no case has that id; see --list"
     );
-    start(&mut process, endpoint).await?;
-    let mut rows = suite::run_with(endpoint, arguments.empty(), cases, run_options, tell)
+    let started = Supervised::start(process, endpoint).await;
+    let supervised = started
+        .map_err(anyhow::Error::msg)
+        .context("the driver does not start")?;
+    let supervised = Arc::new(supervised);
+    let setup = Setup::new(arguments.empty(), Some(Arc::clone(&supervised) as _));
+    let mut rows = suite::run_in(endpoint, &setup, cases, run_options, print_row)
         .await
         .map_err(|status| anyhow::anyhow!("no response from the driver: {}", status.message()))?;
+    let mut process = supervised.process().await;
     if crash {
         process.kill().await.map_err(anyhow::Error::msg)?;
         let plan = Plan {
@@ -196,9 +242,9 @@ async fn with_restarts(
                 .unwrap_or(if arguments.long { LONG_KILLS } else { 50 }),
             seed: run_options.seed,
         };
-        let crash_rows = crash::run(&mut process, endpoint, plan, |row| {
+        let crash_rows = crash::run(&mut *process, endpoint, plan, |row| {
             if arguments.wants(row.id) {
-                tell(row);
+                print_row(row);
             }
         });
         let crash_rows = crash_rows.await;
@@ -208,7 +254,7 @@ async fn with_restarts(
     let stopped = process.stop().await;
     let row = Row::of(STOPS.0, started, stopped);
     if arguments.wants(STOPS.0) {
-        tell(&row);
+        print_row(&row);
         rows.push(row);
     }
     let report = Report { rows };
@@ -219,12 +265,4 @@ async fn with_restarts(
         let _ = std::fs::remove_file(process.log());
     }
     Ok(report.rows)
-}
-
-async fn start(driver: &mut Process, endpoint: &Endpoint) -> Result<()> {
-    driver.start().await.map_err(anyhow::Error::msg)?;
-    let ready = process::ready(driver, endpoint).await;
-    ready
-        .map_err(anyhow::Error::msg)
-        .context("the driver does not start")
 }

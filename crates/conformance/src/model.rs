@@ -13,10 +13,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use backend_proto::limits::CHUNK_BYTES;
+use backend_proto::v1::backend_error::Reason;
+use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::Verdict;
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, OpResult, Record};
 use parking_lot::Mutex;
 use prost::Message as _;
+use prost_types::Timestamp;
 use sidecar::driver::{
     Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
     ListPart, ListQuery, LogPage,
@@ -42,6 +45,10 @@ struct Store {
     staged: Option<Imported>,
     /// Reason of the fence, if set.
     fenced: Option<String>,
+    /// Bytes of values for which there is room; `None` for no limit.
+    room: Option<usize>,
+    /// Whether a value did not fit, and none was deleted since.
+    full: bool,
 }
 
 // === impl ModelDriver ===
@@ -60,11 +67,20 @@ impl ModelDriver {
             state: State::new(uuid::Uuid::new_v4().to_string(), clock()),
             staged: None,
             fenced: None,
+            room: None,
+            full: false,
         };
         Self {
             store: Arc::new(Mutex::new(store)),
             clock,
         }
+    }
+
+    /// Limits the bytes of all values together, as a disk does.
+    #[must_use]
+    pub fn with_room(self, bytes: usize) -> Self {
+        self.store.lock().room = Some(bytes);
+        self
     }
 
     /// Returns a restored copy of the store, which begins a new epoch.
@@ -119,6 +135,22 @@ impl Store {
         });
         Ok(results.collect())
     }
+
+    /// Applies one operation, or rejects it if its value does not fit.
+    fn write(&mut self, op: Op, now: Timestamp) -> OpResult {
+        let stores = matches!(op.action(), Action::Create | Action::Update);
+        let fits = |room| self.state.bytes() + op.value.len() <= room;
+        // An operation that was applied before gets its result again, with or without space.
+        if stores && !self.room.is_none_or(fits) && self.state.remembered(&op).is_none() {
+            self.full = true;
+            let refused = errors::refuse(Reason::NoSpace, "there is no room for the value");
+            return OpResult {
+                verdict: Some(Verdict::Refused(refused)),
+            };
+        }
+        self.full &= op.action() != Action::Delete;
+        self.state.apply(op, now)
+    }
 }
 
 impl Default for ModelDriver {
@@ -156,13 +188,12 @@ impl Driver for ModelDriver {
                 events: Vec::new(),
             });
         }
-        let state = &mut store.state;
-        let before = state.header().revision;
-        let results = ops.into_iter().map(|op| state.apply(op, now)).collect();
+        let before = store.state.header().revision;
+        let results = ops.into_iter().map(|op| store.write(op, now)).collect();
         Ok(Committed {
-            header: state.header(),
+            header: store.state.header(),
             results,
-            events: state.changes_after(before).cloned().collect(),
+            events: store.state.changes_after(before).cloned().collect(),
         })
     }
 
@@ -313,8 +344,10 @@ impl Driver for ModelDriver {
     }
 
     async fn health(&self) -> DriverHealth {
-        match &self.store.lock().fenced {
+        let store = self.store.lock();
+        match &store.fenced {
             Some(reason) => DriverHealth::Fenced(reason.clone()),
+            None if store.full => DriverHealth::NoSpace("there is no room for a value".to_owned()),
             None => DriverHealth::Ready,
         }
     }

@@ -1,5 +1,6 @@
 //! A driver as a child process.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
+use crate::flushes;
 use backend_client::Endpoint;
 
 /// Timeout of a start, until the driver serves.
@@ -40,9 +42,13 @@ pub trait ProcessUnderTest: Send {
 #[derive(Debug)]
 pub struct Process {
     command: String,
+    /// Program with arguments that runs the shell, such as one that makes a namespace.
+    wrapper: Vec<String>,
     variables: Vec<(String, String)>,
     child: Option<Child>,
     log: PathBuf,
+    /// File for a trace of the next start.
+    trace: Option<PathBuf>,
 }
 
 /// Waits until the driver at `endpoint` responds.
@@ -73,8 +79,8 @@ pub async fn ready(
 // === impl Process ===
 
 impl Process {
-    /// Prepares a command for `sh -c exec`. Creates the directory of its socket, accessible to its
-    /// user only, if it is absent.
+    /// Prepares a command for `sh -c`. Creates the directory of its socket, accessible to its user
+    /// only, if it is absent.
     ///
     /// # Errors
     /// If the directory cannot be created.
@@ -90,10 +96,24 @@ impl Process {
         let name = format!("backend-conformance-{}.log", std::process::id());
         Ok(Self {
             command: command.to_owned(),
+            wrapper: Vec::new(),
             variables: Vec::new(),
             child: None,
             log: std::env::temp_dir().join(name),
+            trace: None,
         })
+    }
+
+    /// Runs the shell by another program, which gets the given arguments before it.
+    #[must_use]
+    pub(crate) fn inside(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Sets the file to which the next start is traced.
+    pub(crate) fn trace_to(&mut self, file: Option<PathBuf>) {
+        self.trace = file;
     }
 
     /// Sets an environment variable of the command.
@@ -116,7 +136,9 @@ impl Process {
         &self.log
     }
 
-    /// Stops the process with SIGTERM and waits; the exit code must be 0.
+    /// Stops the process with SIGTERM and waits; the exit code must be 0. If the shell still runs,
+    /// the processes that it started get the signal: a shell ends at once by it, and would leave
+    /// them behind.
     ///
     /// # Errors
     /// If it does not stop in time, or with another exit code.
@@ -125,7 +147,9 @@ impl Process {
             return Err("it does not run".to_owned());
         };
         let pid = pid_of(&child)?;
-        kill_process(pid, Signal::TERM).map_err(|error| format!("SIGTERM: {error}"))?;
+        for receiver in receivers(pid) {
+            kill_process(receiver, Signal::TERM).map_err(|error| format!("SIGTERM: {error}"))?;
+        }
         let Ok(ended) = timeout(GONE, child.wait()).await else {
             let seconds = GONE.as_secs();
             // It did not react to SIGTERM, so it would never end.
@@ -157,9 +181,13 @@ impl ProcessUnderTest for Process {
     async fn start(&mut self) -> Result<(), String> {
         let log = |error: std::io::Error| format!("{}: {error}", self.log.display());
         let (output, errors) = (self.output().map_err(log)?, self.output().map_err(log)?);
-        let child = Command::new("sh")
-            .arg("-c")
-            .arg(format!("exec {}", self.command))
+        let traced = self.trace.as_deref().map(flushes::tracer);
+        let mut words: Vec<OsString> = traced.unwrap_or_default();
+        words.extend(self.wrapper.iter().map(OsString::from));
+        words.extend(["sh", "-c", &self.command].map(OsString::from));
+        let program = words.remove(0);
+        let child = Command::new(&program)
+            .args(words)
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(output)
@@ -167,7 +195,7 @@ impl ProcessUnderTest for Process {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("sh: {error}"))?;
+            .map_err(|error| format!("{}: {error}", program.display()))?;
         self.child = Some(child);
         Ok(())
     }
@@ -201,6 +229,36 @@ impl Drop for Process {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
+}
+
+/// Returns the processes that a shell started and waits for, or the process itself if it is not a
+/// shell: a shell replaces itself by the last command where it can.
+fn receivers(pid: Pid) -> Vec<Pid> {
+    let number = pid.as_raw_nonzero();
+    let name = std::fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
+    if name.trim_end() != "sh" {
+        return vec![pid];
+    }
+    let children = children_of(number.get());
+    if children.is_empty() {
+        return vec![pid];
+    }
+    children
+}
+
+/// Returns the children of a process, from `/proc`; none on other systems.
+fn children_of(parent: i32) -> Vec<Pid> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| {
+            let number: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name in parentheses may contain spaces; state and parent follow it.
+            let rest = stat.rsplit(')').next()?;
+            let of: i32 = rest.split_whitespace().nth(1)?.parse().ok()?;
+            (of == parent).then(|| Pid::from_raw(number))?
+        })
+        .collect()
 }
 
 fn pid_of(child: &Child) -> Result<Pid, String> {

@@ -24,7 +24,23 @@ impl Served {
     /// # Errors
     /// If the socket is unusable.
     pub async fn at(socket: &Path, driver: Arc<dyn Driver>) -> Result<Self, Error> {
-        let options = Options::at(format!("unix://{}", socket.display()));
+        Self::keeping(socket, driver, None).await
+    }
+
+    /// As [`Served::at`]; keeps history for a second, and at least some changes, if given.
+    ///
+    /// # Errors
+    /// If the socket is unusable.
+    pub async fn keeping(
+        socket: &Path,
+        driver: Arc<dyn Driver>,
+        keep_events: Option<u64>,
+    ) -> Result<Self, Error> {
+        let mut options = Options::at(format!("unix://{}", socket.display()));
+        if let Some(keep_events) = keep_events {
+            options.keep_seconds = 1;
+            options.keep_events = keep_events;
+        }
         let listener = Listener::bind(&options).await?;
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backend_proto::v1::export_response::Part;
+use backend_proto::v1::export_response::{Part, Progress};
 use backend_proto::v1::list_response::{Part as ListPart, Trailer};
 use backend_proto::v1::watch_response::Body;
 use backend_proto::v1::{
@@ -52,6 +52,7 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
         source,
         WatchRequest {
             start_revision: start,
+            progress_interval_ms: request.progress_interval_ms,
             ..WatchRequest::default()
         },
     )
@@ -74,7 +75,13 @@ async fn feed(source: Source, request: &ExportRequest, sink: &Sink) -> Result<()
     if !request.follow {
         return Ok(());
     }
-    watch.feed(sink, changes).await
+    // Callers of minor version 3 and below do not handle messages of progress.
+    let wrap = if request.progress_interval_ms == 0 {
+        changes
+    } else {
+        changes_and_progress
+    };
+    watch.feed(sink, wrap).await
 }
 
 /// Converts a message of a watch into one of an export, if there is an equivalent.
@@ -82,6 +89,15 @@ fn changes(response: WatchResponse) -> Option<ExportResponse> {
     match response.body {
         Some(Body::Events(events)) => Some(response_of(Part::Events(events))),
         _ => None,
+    }
+}
+
+/// As [`changes`], with the progress of a watch.
+fn changes_and_progress(response: WatchResponse) -> Option<ExportResponse> {
+    let through_revision = response.through_revision;
+    match response.body {
+        Some(Body::Progress(_)) => Some(response_of(Part::Progress(Progress { through_revision }))),
+        _ => changes(response),
     }
 }
 

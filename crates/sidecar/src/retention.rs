@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::driver::{Driver, DriverHealth};
 use crate::fanout::Fanout;
 
-/// Interval between compactions, and the interval while the disk is full.
+/// Longest interval between compactions, and the interval while the disk is full.
 const INTERVAL: Duration = Duration::from_secs(60);
 const INTERVAL_WHEN_FULL: Duration = Duration::from_secs(1);
 
@@ -35,6 +35,7 @@ impl Retention {
         stop: CancellationToken,
     ) {
         let mut rule = self;
+        let interval = self.interval();
         let mut waited = Duration::ZERO;
         loop {
             tokio::select! {
@@ -43,7 +44,7 @@ impl Retention {
             }
             let full = matches!(*health.borrow(), DriverHealth::NoSpace(_));
             rule = if full { rule.shorter() } else { self };
-            if !full && waited < INTERVAL {
+            if !full && waited < interval {
                 continue;
             }
             waited = Duration::ZERO;
@@ -51,6 +52,12 @@ impl Retention {
                 tracing::warn!(error = error.message, "cannot drop old history");
             }
         }
+    }
+
+    /// Interval between compactions. At most the retention itself, so that a store keeps at most
+    /// about twice the changes that it must.
+    fn interval(self) -> Duration {
+        self.keep.min(INTERVAL)
     }
 
     /// Returns the next shorter retention.
@@ -105,5 +112,15 @@ mod tests {
         }
         assert_eq!(kept, [2500, 625, 156, 39, 9, 2, 0]);
         assert_eq!(rule.keep, Duration::ZERO);
+    }
+
+    #[test]
+    fn short_retention_is_applied_often() {
+        let rule = |secs| Retention {
+            keep: Duration::from_secs(secs),
+            keep_events: 1,
+        };
+        let intervals = [0, 5, 60, 3600].map(|secs| rule(secs).interval().as_secs());
+        assert_eq!(intervals, [0, 5, 60, 60]);
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use crate::batch;
 use crate::config::Options;
@@ -70,6 +71,9 @@ pub enum Error {
     /// The listener failed.
     #[error("cannot serve: {0}")]
     Serve(#[from] tonic::transport::Error),
+    /// The description of the protocol is unusable.
+    #[error("cannot serve the description of the protocol: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
     /// A task of the kit or of the driver panicked.
     #[error("a driver task panicked: {0}; restart the driver")]
     Fault(#[from] tokio::task::JoinError),
@@ -195,7 +199,9 @@ async fn serve_open(
         .initial_connection_window_size(WINDOW)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)));
-    let routes = Routes::new(service).add_service(health);
+    let routes = Routes::new(service)
+        .add_service(health)
+        .add_service(reflection()?);
     tracing::info!(listen = options.listen, "serving");
     let served = tokio::select! {
         served = accept(server, routes, listener, options, &stop) => served,
@@ -218,6 +224,15 @@ async fn serve_open(
         Ok(())
     });
     served.and(finished.map_err(Error::from))
+}
+
+/// Describes the services to tools such as grpcurl, which need no `.proto` file then.
+fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, Error> {
+    let services = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(backend_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    Ok(services)
 }
 
 /// Waits until a background task panics. Without this, its clients would wait forever.

@@ -139,7 +139,7 @@ impl Backend for Service {
             protocol_minor_max: PROTOCOL_MINOR,
             capabilities,
             limits: Some(self.description.limits),
-            import: import.map(|import| ImportProgress {
+            import_progress: import.map(|import| ImportProgress {
                 source: Some(import.source),
                 last: import.last,
                 revision: import.revision,

@@ -162,7 +162,7 @@ impl Calls {
             outcome: Outcome::NotApplied,
             ..error
         })?;
-        if answer.import.is_some() {
+        if answer.import_progress.is_some() {
             // What the store will be, and on which revision it will stand, the import decides.
             let message = "an import into the store is unfinished";
             return Err(Error::new(Reason::NotReady, message));

@@ -2,14 +2,15 @@
 /// Part of every response, so that a caller detects a replaced store and a regressed revision.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Header {
-    /// Random identity of the store, assigned at its creation; kept by backup and restore.
+    /// Random identity of the store, assigned at its creation; kept by restarts, backup and restore.
+    /// An import takes over the identity of its source.
     #[prost(string, tag = "1")]
     pub store_id: ::prost::alloc::string::String,
     /// Number of the epoch, at least 1: the revision at which it began. A new epoch begins whenever
     /// commits that a client may have seen could be missing: restore, import, failover. It begins
     /// above every revision that the store remembers and, because a restored store has forgotten some,
     /// at or above 4096 for each millisecond since 2026-01-01T00:00:00Z. History before it is
-    /// compacted.
+    /// compacted. A restart on the same data does not begin an epoch.
     #[prost(int64, tag = "2")]
     pub epoch: i64,
     /// Newest committed and durable revision known to the responding process. For a streamed or
@@ -325,7 +326,7 @@ pub mod backend_error {
     #[repr(i32)]
     pub enum Outcome {
         Unspecified = 0,
-        /// Nothing was stored.
+        /// Nothing was stored. Also the outcome of every call that does not write.
         NotApplied = 1,
         /// Unknown; retry with the same op_id.
         Unknown = 2,
@@ -386,9 +387,9 @@ pub struct DescribeResponse {
     pub limits: ::core::option::Option<Limits>,
     /// Set while an import in several calls is unfinished. Every call except Describe, Health and
     /// CurrentRevision is then rejected with NOT_READY. The header is that of the empty store; the
-    /// import may have lower revisions.
+    /// import may have lower revisions. Named `import` before minor version 4.
     #[prost(message, optional, tag = "8")]
-    pub import: ::core::option::Option<ImportProgress>,
+    pub import_progress: ::core::option::Option<ImportProgress>,
     /// Reason of the fence; empty if the store is not fenced.
     #[prost(string, tag = "9")]
     pub fenced: ::prost::alloc::string::String,
@@ -466,15 +467,20 @@ pub struct ImportProgress {
     #[prost(int64, tag = "4")]
     pub records: i64,
 }
-/// Limits beyond which a driver rejects with TOO_LARGE.
+/// Limits beyond which a driver rejects with TOO_LARGE. A request of exactly these sizes is
+/// accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {
-    /// Maximum size of a value, in bytes.
+    /// Maximum size of a value, in bytes. At least 1,572,864 (1.5 MiB), the size of the largest object
+    /// that etcd stores by default.
     #[prost(int64, tag = "1")]
     pub value_bytes: i64,
-    /// Maximum number of operations in one Write, and maximum total bytes of their values.
+    /// Maximum number of operations in one Write; at least 128.
     #[prost(int64, tag = "2")]
     pub write_ops: i64,
+    /// Maximum total bytes of the values of one Write. At least 4 MiB, which a gateway sends in one
+    /// request, and at least `value_bytes`; at most 48 MiB, so that the request with its keys and
+    /// indexes fits into a message.
     #[prost(int64, tag = "3")]
     pub write_bytes: i64,
 }
@@ -816,6 +822,10 @@ pub struct ExportRequest {
     /// Only the part of the snapshot after this key.
     #[prost(message, optional, tag = "4")]
     pub after: ::core::option::Option<Key>,
+    /// With `follow`: also send progress, at this interval in milliseconds while there are no changes.
+    /// 0: never. Since minor version 4; an older driver ignores it.
+    #[prost(int64, tag = "5")]
+    pub progress_interval_ms: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExportResponse {
@@ -823,14 +833,22 @@ pub struct ExportResponse {
     /// 0 if the driver cannot determine it quickly.
     #[prost(int64, tag = "5")]
     pub about_records: i64,
-    #[prost(oneof = "export_response::Part", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "export_response::Part", tags = "1, 2, 3, 4, 6")]
     pub part: ::core::option::Option<export_response::Part>,
 }
 /// Nested message and enum types in `ExportResponse`.
 pub mod export_response {
+    /// How far an export that follows has come.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Progress {
+        /// Every change up to and including this revision has been sent.
+        #[prost(int64, tag = "1")]
+        pub through_revision: i64,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Part {
-        /// First: the header of the exported store. header.revision is the snapshot's.
+        /// First: the header of the exported store. header.revision is the snapshot's, or
+        /// `after_revision` if the snapshot is skipped: the first event has a greater revision.
         #[prost(message, tag = "1")]
         Header(super::Header),
         /// The snapshot, in key order.
@@ -842,6 +860,9 @@ pub mod export_response {
         /// Changes after the snapshot.
         #[prost(message, tag = "4")]
         Events(super::watch_response::Events),
+        /// No change for the requested interval. Sent only if the request has `progress_interval_ms`.
+        #[prost(message, tag = "6")]
+        Progress(Progress),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1267,7 +1288,9 @@ pub mod backend_client {
                 .insert(GrpcMethod::new("ark.backend.v1.Backend", "CurrentRevision"));
             self.inner.unary(req, path, codec).await
         }
-        /// Drops history up to a revision. Current state is never dropped.
+        /// Drops history up to a revision. Current state is never dropped. Compaction is durable: a
+        /// restart does not restore dropped history, and the revisions of dropped changes are not assigned
+        /// again.
         pub async fn compact(
             &mut self,
             request: impl tonic::IntoRequest<super::CompactRequest>,
@@ -1293,7 +1316,8 @@ pub mod backend_client {
             self.inner.unary(req, path, codec).await
         }
         /// Streams a consistent snapshot and then, if requested, the changes after it without end. Used
-        /// for backups and for moves between drivers.
+        /// for backups and for moves between drivers. With `after_revision` there is no snapshot, and the
+        /// header carries that revision.
         pub async fn export(
             &mut self,
             request: impl tonic::IntoRequest<super::ExportRequest>,
@@ -1319,9 +1343,10 @@ pub mod backend_client {
             self.inner.server_streaming(req, path, codec).await
         }
         /// Fills an empty store from an export, keeping revisions, timestamps and uids, in one call or in
-        /// several (`more`). The result is visible only after the closing message of the last call. The
-        /// store enters a new epoch unless `keep_epoch` is set, because an import may lack commits that
-        /// clients saw.
+        /// several (`more`). The store takes over the `store_id` of the source. The result is visible only
+        /// after the closing message of the last call. The store enters a new epoch unless `keep_epoch` is
+        /// set, because an import may lack commits that clients saw. A record or event whose value is
+        /// `unreadable` fails the import with CORRUPT.
         pub async fn import(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ImportRequest>,
@@ -1343,8 +1368,9 @@ pub mod backend_client {
                 .insert(GrpcMethod::new("ark.backend.v1.Backend", "Import"));
             self.inner.client_streaming(req, path, codec).await
         }
-        /// Returns whether the driver serves, and if not, the reason. Also published as grpc.health.v1 for
-        /// probes.
+        /// Returns whether the driver serves, and if not, the reason. Responds within a second, also if
+        /// the store hangs. Also published for probes as grpc.health.v1, for the services \`` (empty) and
+        /// `ark.backend.v1.Backend`: SERVING while the state is READY or READ_ONLY, otherwise NOT_SERVING.
         pub async fn health(
             &mut self,
             request: impl tonic::IntoRequest<super::HealthRequest>,
@@ -1463,7 +1489,9 @@ pub mod backend_server {
             tonic::Response<super::CurrentRevisionResponse>,
             tonic::Status,
         >;
-        /// Drops history up to a revision. Current state is never dropped.
+        /// Drops history up to a revision. Current state is never dropped. Compaction is durable: a
+        /// restart does not restore dropped history, and the revisions of dropped changes are not assigned
+        /// again.
         async fn compact(
             &self,
             request: tonic::Request<super::CompactRequest>,
@@ -1475,21 +1503,24 @@ pub mod backend_server {
             + std::marker::Send
             + 'static;
         /// Streams a consistent snapshot and then, if requested, the changes after it without end. Used
-        /// for backups and for moves between drivers.
+        /// for backups and for moves between drivers. With `after_revision` there is no snapshot, and the
+        /// header carries that revision.
         async fn export(
             &self,
             request: tonic::Request<super::ExportRequest>,
         ) -> std::result::Result<tonic::Response<Self::ExportStream>, tonic::Status>;
         /// Fills an empty store from an export, keeping revisions, timestamps and uids, in one call or in
-        /// several (`more`). The result is visible only after the closing message of the last call. The
-        /// store enters a new epoch unless `keep_epoch` is set, because an import may lack commits that
-        /// clients saw.
+        /// several (`more`). The store takes over the `store_id` of the source. The result is visible only
+        /// after the closing message of the last call. The store enters a new epoch unless `keep_epoch` is
+        /// set, because an import may lack commits that clients saw. A record or event whose value is
+        /// `unreadable` fails the import with CORRUPT.
         async fn import(
             &self,
             request: tonic::Request<tonic::Streaming<super::ImportRequest>>,
         ) -> std::result::Result<tonic::Response<super::ImportResponse>, tonic::Status>;
-        /// Returns whether the driver serves, and if not, the reason. Also published as grpc.health.v1 for
-        /// probes.
+        /// Returns whether the driver serves, and if not, the reason. Responds within a second, also if
+        /// the store hangs. Also published for probes as grpc.health.v1, for the services \`` (empty) and
+        /// `ark.backend.v1.Backend`: SERVING while the state is READY or READ_ONLY, otherwise NOT_SERVING.
         async fn health(
             &self,
             request: tonic::Request<super::HealthRequest>,

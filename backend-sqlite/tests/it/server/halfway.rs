@@ -236,7 +236,7 @@ async fn import_call_is_atomic_under_kills() {
 
         let client = program.start().await;
         let described = describe(&client).await;
-        reached = match described.import {
+        reached = match described.import_progress {
             Some(progress) => {
                 let retained = progress.records as usize;
                 assert_eq!(progress.last, record(retained - 1).key);

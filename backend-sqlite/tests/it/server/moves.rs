@@ -57,6 +57,7 @@ async fn following_export_fills_another_store() {
                 create(&from, "d").await;
                 continue;
             }
+            Exported::Progress(_) => continue,
             Exported::Events(batch) => {
                 events += batch.events.len() as i64;
                 Part::Events(batch)

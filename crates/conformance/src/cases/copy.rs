@@ -73,6 +73,12 @@ impl Content {
         })
     }
 
+    /// As [`Content::of`], shared by many cases: it fails one of them only.
+    pub(super) async fn prepared(store: &CaseContext) -> Check<Self> {
+        let what = "filling and exporting a store";
+        store.prepare(what, Self::of(store)).await
+    }
+
     /// Options of a call that continues an import, or of the last call.
     pub(super) fn options(&self, more: bool) -> Options {
         Options {
@@ -204,5 +210,8 @@ pub(super) async fn send(
 /// Returns the progress of an import from Describe.
 pub(super) async fn progress(store: &CaseContext) -> Check<ImportProgress> {
     let described = store.client.describe().await?;
-    some(described.import, "Describe.import of an unfinished import")
+    some(
+        described.import_progress,
+        "Describe.import_progress of an unfinished import",
+    )
 }

@@ -1,15 +1,28 @@
-//! D: the driver's description, and the header of every response.
+//! D: the driver's description, the header of every response, health and connections.
 
-use backend_proto::limits::{MAX_REVISION, PROTOCOL_MINOR};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use backend_proto::limits::{
+    MAX_REVISION, MAX_WRITE_BYTES, MIN_VALUE_BYTES, MIN_WRITE_BYTES, MIN_WRITE_OPS, PROTOCOL_MINOR,
+};
+use backend_proto::v1::backend_client::BackendClient;
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::export_response::Part;
 use backend_proto::v1::health_response::State;
 use backend_proto::v1::{CurrentRevisionRequest, ExportRequest, Header, HealthRequest};
 
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
 use super::{Case, case};
-use crate::check::{Check, ensure, same, some};
+use crate::background::Workload;
+use crate::check::{Check, Stop, described, ensure, same, some};
 use crate::client::timed;
 use crate::context::CaseContext;
+use crate::stream::Stream;
 
 /// Supported difference between the minor versions of driver and client.
 const APART: u32 = 2;
@@ -29,7 +42,17 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "D3-a-serving-driver-is-ready",
         ready,
-        "Health of a driver that serves is READY."
+        "Health of a driver that serves is READY, and responds within a second, also under load."
+    ),
+    case!(
+        "D4-health-is-published-for-probes",
+        probes,
+        "grpc.health.v1 reports SERVING for the empty service and for ark.backend.v1.Backend."
+    ),
+    case!(
+        "D5-connections-stay-open",
+        stay_open,
+        "An idle connection, and one that is pinged during a watch, stay open."
     ),
 ];
 
@@ -48,9 +71,17 @@ async fn describe(context: CaseContext) -> Check {
         "minor version {PROTOCOL_MINOR} does not work with {oldest} to {newest}"
     );
     let limits = some(first.limits, "limits")?;
+    let smallest = limits.value_bytes >= MIN_VALUE_BYTES
+        && limits.write_ops >= MIN_WRITE_OPS
+        && limits.write_bytes >= MIN_WRITE_BYTES.max(limits.value_bytes);
     ensure!(
-        limits.value_bytes > 0 && limits.write_ops > 0 && limits.write_bytes >= limits.value_bytes,
-        "the limits allow nothing: {limits:?}"
+        smallest && limits.write_bytes <= MAX_WRITE_BYTES,
+        "the limits are value_bytes {}, write_ops {}, write_bytes {}; expected value_bytes of at \
+         least {MIN_VALUE_BYTES}, write_ops of at least {MIN_WRITE_OPS}, and write_bytes of at least \
+         {MIN_WRITE_BYTES}, at least value_bytes, and at most {MAX_WRITE_BYTES}",
+        limits.value_bytes,
+        limits.write_ops,
+        limits.write_bytes
     );
     ensure!(!first.capabilities.contains(&0), "a capability UNSPECIFIED");
     let mut again = context.connect().describe().await?;
@@ -125,7 +156,87 @@ pub(super) fn in_range(header: &Header, call: &str) -> Check {
 }
 
 async fn ready(context: CaseContext) -> Check {
-    let health = context.client.raw().health(timed(HealthRequest {})).await?;
-    same!(health.into_inner().state(), State::Ready, "health");
+    let load = Workload::start(&context, 4);
+    load.reach(4).await?;
+    for _ in 0..10 {
+        let started = Instant::now();
+        let health = context.client.raw().health(timed(HealthRequest {})).await?;
+        let took = started.elapsed();
+        same!(health.into_inner().state(), State::Ready, "health");
+        ensure!(
+            took < Duration::from_secs(1),
+            "Health responded after {} ms, not within a second",
+            took.as_millis()
+        );
+    }
+    load.finish_after(10).await?;
+    Ok(())
+}
+
+/// Services under which health is published.
+pub(super) const SERVICES: [&str; 2] = ["", "ark.backend.v1.Backend"];
+
+/// Returns the health of a service as a probe reads it.
+pub(super) async fn probe(context: &CaseContext, service: &str) -> Check<ServingStatus> {
+    let mut client = HealthClient::new(context.endpoint().channel());
+    let request = timed(HealthCheckRequest {
+        service: service.to_owned(),
+    });
+    let response = client.check(request).await.map_err(|status| {
+        let why = described(&status);
+        Stop::Failed(format!(
+            "grpc.health.v1 Check of service `{service}`: {why}"
+        ))
+    })?;
+    Ok(response.into_inner().status())
+}
+
+async fn probes(context: CaseContext) -> Check {
+    for service in SERVICES {
+        let status = probe(&context, service).await?;
+        same!(
+            status,
+            ServingStatus::Serving,
+            "grpc.health.v1 of `{service}`"
+        );
+    }
+    Ok(())
+}
+
+/// Time for which connections must stay open, and the interval of pings. A gateway pings less
+/// often, so a server that counts pings has less reason to end its connections.
+const OPEN: Duration = Duration::from_secs(4);
+const PING_INTERVAL: Duration = Duration::from_millis(800);
+
+async fn stay_open(context: CaseContext) -> Check {
+    let lost = [false, false].map(|flag| Arc::new(AtomicBool::new(flag)));
+    let clients = lost.clone().map(|lost| {
+        let on_lost = move || lost.store(true, Ordering::Release);
+        let channel = context
+            .endpoint()
+            .channel_pinged_every(PING_INTERVAL, on_lost);
+        BackendClient::new(channel)
+    });
+    let [mut idle, mut watching] = clients;
+    idle.current_revision(timed(CurrentRevisionRequest {}))
+        .await?;
+    let watch = watching.watch(context.after(0)).await?.into_inner();
+    let mut watch = Stream::begin(watch, context.after(0)).await??;
+    let begun = Instant::now();
+    while begun.elapsed() < OPEN {
+        watch.next().await?.map_err(|status| {
+            let seconds = begun.elapsed().as_secs();
+            let why = described(&status);
+            Stop::Failed(format!("a pinged watch ended after {seconds} s: {why}"))
+        })?;
+    }
+    let names = ["an idle connection", "a connection with a watch"];
+    for (mut client, name) in [idle, watching].into_iter().zip(names) {
+        let current = client.current_revision(timed(CurrentRevisionRequest {}));
+        current.await.map_err(|status| {
+            let (seconds, why) = (OPEN.as_secs(), described(&status));
+            Stop::Failed(format!("the driver ended {name} within {seconds} s: {why}"))
+        })?;
+    }
     Ok(())
 }

@@ -10,7 +10,9 @@ use backend_proto::v1::{
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic_health::pb::health_check_response::ServingStatus;
 
+use super::describe::{SERVICES, probe};
 use super::moves::Export;
 use super::{Case, case};
 use crate::check::{Check, Stop, ensure, refused, same, some};
@@ -42,23 +44,23 @@ pub(super) const CASES: &[Case] = &[
         Move
     ),
     case!(
-        "F3-reads-and-watches-go-on",
+        "F3-reads-and-watches-continue",
         reads,
         "A fenced store serves reads, lists, watches and exports.",
         Move
     ),
     case!(
-        "F4-a-fence-is-told",
+        "F4-a-fence-is-reported",
         reported,
-        "Describe tells the reason of a fence, and Health READ_ONLY because of it, as long as it \
-         stands.",
+        "As long as a store is fenced, Describe has the reason of the fence, Health is READ_ONLY \
+         because of it, and grpc.health.v1 is SERVING.",
         Move
     ),
     case!(
         "F5-no-change-after-a-fence",
         races,
-        "Every write that was acknowledged beside a fence is there, at or below its revision, and \
-         no revision follows.",
+        "Every write that was acknowledged during a call of Fence is stored, at or below the \
+         revision of its response, and no revision follows.",
         Move
     ),
     case!(
@@ -68,15 +70,15 @@ pub(super) const CASES: &[Case] = &[
         Move
     ),
     case!(
-        "F7-what-was-applied-before-is-still-told",
+        "F7-applied-operations-are-still-acknowledged",
         replays,
-        "An operation that was applied before the fence and is sent again with its op_id is told so: \
-         a retry that is told NOT_APPLIED would be believed.",
+        "An operation that was applied before the fence and is sent again with its op_id returns \
+         its first revision: its caller would believe the outcome NOT_APPLIED.",
         Move
     ),
 ];
 
-async fn fence(context: &CaseContext, reason: Option<&str>) -> Check<Header> {
+pub(super) async fn fence(context: &CaseContext, reason: Option<&str>) -> Check<Header> {
     let request = FenceRequest {
         fenced: reason.is_some(),
         reason: reason.unwrap_or_default().to_owned(),
@@ -106,7 +108,7 @@ async fn healthy(context: &CaseContext, expected: (State, Cause)) -> Check<Healt
 }
 
 /// Lifts the fence whatever the result of a case: later cases need a writable store.
-async fn lift(context: &CaseContext, came_to: Check) -> Check {
+pub(super) async fn lift(context: &CaseContext, came_to: Check) -> Check {
     let lifted = async {
         fence(context, None).await?;
         healthy(context, (State::Ready, Cause::Unspecified)).await
@@ -117,7 +119,7 @@ async fn lift(context: &CaseContext, came_to: Check) -> Check {
 }
 
 /// Returns the error of a rejected write: of the whole call, or of its only operation.
-async fn rejection(context: &CaseContext, op: Op) -> Check<BackendError> {
+pub(super) async fn rejection(context: &CaseContext, op: Op) -> Check<BackendError> {
     let response = match context.client.write(vec![op]).await {
         Err(status) => return refused::<()>(Err(status), Reason::NotReady),
         Ok(response) => response,
@@ -130,7 +132,7 @@ async fn rejection(context: &CaseContext, op: Op) -> Check<BackendError> {
             Ok(error)
         }
         other => Err(Stop::Failed(format!(
-            "a write to a fenced store was answered with {other:?}"
+            "a write to a fenced store must be rejected, and came to {other:?}"
         ))),
     }
 }
@@ -252,9 +254,17 @@ async fn reported(context: CaseContext) -> Check {
         let health = healthy(&context, (State::ReadOnly, Cause::Fenced)).await?;
         ensure!(
             health.message.contains(REASON),
-            "health does not say why: {}",
+            "the message of Health does not contain the reason: {}",
             health.message
         );
+        for service in SERVICES {
+            let status = probe(&context, service).await?;
+            same!(
+                status,
+                ServingStatus::Serving,
+                "grpc.health.v1 of `{service}`"
+            );
+        }
         Ok(())
     };
     let came_to = came_to.await;

@@ -36,7 +36,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "H5-compaction-under-load",
         load,
-        "Writers and watchers go on while history is dropped behind them.",
+        "Writers and watchers continue while history is dropped.",
         Compact
     ),
 ];

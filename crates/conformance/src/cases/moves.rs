@@ -12,7 +12,7 @@ use tonic::Streaming;
 use super::{Case, case};
 use crate::background::Workload;
 use crate::check::{Check, Stop, ensure, refused, same, some};
-use crate::context::CaseContext;
+use crate::context::{CaseContext, PROGRESS};
 use crate::replay::Replay;
 
 /// Timeout of the next message of an export.
@@ -28,28 +28,35 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "E2-an-export-that-follows",
         follow,
-        "An export that follows goes on with every change after its snapshot, once and in order.",
+        "An export that follows continues with every change after its snapshot, once and in order.",
+        Export
+    ),
+    case!(
+        "E2-an-export-reports-progress",
+        reports_progress,
+        "An export that follows reports its progress if the request has an interval, and only then; \
+         since minor version 4.",
         Export
     ),
     case!(
         "E3-an-export-after-a-revision",
         after,
-        "An export after a revision skips the snapshot; without following it is INVALID, and a \
-         start outside history fails as that of a watch.",
+        "An export after a revision skips the snapshot, and its header has that revision; without \
+         `follow` it is INVALID, and a start outside history fails as that of a watch.",
         Export
     ),
     case!(
         "E4-import-needs-an-empty-store",
         occupied,
-        "An import into a store that holds something is INVALID and changes nothing.",
+        "An import into a store with records is INVALID and changes nothing.",
         Export
     ),
     case!(
-        "E5-an-export-carries-on",
+        "E5-an-export-resumes",
         carries_on,
         "An export at a revision and after a key is the rest of the snapshot at that revision, \
-         although the store moved on; without its snapshot it has no place in it, and a revision \
-         outside history fails as a read there.",
+         although the store has changed; without a snapshot neither is permitted, and a revision \
+         outside history fails as a read at it.",
         Export,
         Compact,
         Move
@@ -60,6 +67,8 @@ pub(super) const CASES: &[Case] = &[
 pub(super) struct Export {
     stream: Streaming<ExportResponse>,
     pub(super) header: Header,
+    /// Newest revision that a message of progress reported; 0 before the first.
+    progressed: i64,
 }
 
 impl Export {
@@ -69,6 +78,7 @@ impl Export {
         let mut export = Self {
             stream,
             header: Header::default(),
+            progressed: 0,
         };
         match export.message().await? {
             Some(ExportResponse {
@@ -131,14 +141,44 @@ impl Export {
         }
     }
 
+    /// Notes a message of progress, which never decreases.
+    fn reach(&mut self, through_revision: i64) -> Check {
+        ensure!(
+            through_revision >= self.progressed.max(self.header.revision),
+            "the progress of an export decreased to {through_revision}"
+        );
+        self.progressed = through_revision;
+        Ok(())
+    }
+
+    /// Returns the next message, which must be one of progress.
+    async fn progress(&mut self) -> Check<i64> {
+        match self.next().await? {
+            Some(Part::Progress(progress)) => {
+                self.reach(progress.through_revision)?;
+                Ok(progress.through_revision)
+            }
+            _ => Err(Stop::Failed(
+                "an idle export that follows sent no progress".to_owned(),
+            )),
+        }
+    }
+
     /// Returns this case's events up to a revision.
     pub(super) async fn events(&mut self, context: &CaseContext, last: i64) -> Check<Vec<Event>> {
         let (mut events, mut reached) = (Vec::new(), self.header.revision);
         while reached < last {
-            let Some(Part::Events(batch)) = self.next().await? else {
-                return Err(Stop::Failed(
-                    "an export that follows sent no events".to_owned(),
-                ));
+            let batch = match self.next().await? {
+                Some(Part::Events(batch)) => batch,
+                Some(Part::Progress(progress)) => {
+                    self.reach(progress.through_revision)?;
+                    reached = reached.max(progress.through_revision);
+                    continue;
+                }
+                _ => {
+                    let text = "an export that follows sent no events";
+                    return Err(Stop::Failed(text.to_owned()));
+                }
             };
             for event in batch.events {
                 ensure!(
@@ -203,6 +243,44 @@ async fn follow(context: CaseContext) -> Check {
     replay.matches(&listed.records, "an export and what followed it")
 }
 
+async fn reports_progress(context: CaseContext) -> Check {
+    if !context.speaks(PROGRESS) {
+        let reason = format!("the driver does not speak minor version {PROGRESS}");
+        return Err(Stop::Skipped(reason));
+    }
+    let follow = |progress_interval_ms| ExportRequest {
+        follow: true,
+        progress_interval_ms,
+        ..ExportRequest::default()
+    };
+    let mut quiet = Export::open(&context, follow(0)).await?;
+    quiet.snapshot(&context).await?;
+    let mut export = Export::open(&context, follow(100)).await?;
+    export.snapshot(&context).await?;
+    let mut through = export.progress().await?;
+    same!(
+        through,
+        export.header.revision,
+        "progress of an idle export"
+    );
+    for number in 0..5 {
+        let op = context.create(&format!("ns/{number}"), "1");
+        let last = context.client.apply(op).await?.revision;
+        let events = export.events(&context, last).await?;
+        same!(events.len(), 1, "events of one change");
+        through = export.progress().await?;
+        same!(through, last, "progress after event {last}");
+    }
+    // The other export has no reason to send anything else than these events.
+    let events = quiet.events(&context, through).await?;
+    same!(events.len(), 5, "events of an export without progress");
+    ensure!(
+        quiet.progressed == 0,
+        "an export sent progress without a request for it"
+    );
+    Ok(())
+}
+
 async fn after(context: CaseContext) -> Check {
     let first = context
         .client
@@ -220,6 +298,11 @@ async fn after(context: CaseContext) -> Check {
         ..ExportRequest::default()
     };
     let mut export = Export::open(&context, request(first, true)).await?;
+    same!(
+        export.header.revision,
+        first,
+        "revision of the header of an export after {first}"
+    );
     let events = export.events(&context, last).await?;
     let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
     same!(observed, [last], "events of an export after {first}");

@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "W5-op-id-applies-once",
         op_ids,
-        "An operation that was applied and is sent again with its op_id applies nothing and tells \
+        "An operation that was applied and is sent again with its op_id applies nothing and returns \
          its first revision."
     ),
     case!(
@@ -44,14 +44,14 @@ pub(super) const CASES: &[Case] = &[
         "An op_id that was applied to one key is INVALID for another, which stays as it was."
     ),
     case!(
-        "W5-op-ids-that-meet",
+        "W5-concurrent-op-ids-apply-once",
         op_ids_that_meet,
         "The same operation sent many times at once is applied once."
     ),
     case!(
-        "W5-deadline-leaves-the-outcome-open",
+        "W5-deadline-leaves-the-outcome-unknown",
         deadlines,
-        "A write whose deadline passed is applied once or not at all; its op_id tells."
+        "A write whose deadline passed is applied once or not at all, and returns its result by its op_id."
     ),
 ];
 

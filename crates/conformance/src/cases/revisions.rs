@@ -15,9 +15,9 @@ pub(super) const CASES: &[Case] = &[
         "Every change has one revision greater than that of every change committed before it."
     ),
     case!(
-        "R1-losers-cost-no-revision",
+        "R1-conflicts-use-no-revision",
         losers,
-        "An operation that is not applied leaves the current revision where it was."
+        "An operation that is not applied leaves the current revision unchanged."
     ),
     case!(
         "R2-a-snapshot-holds-everything-below",

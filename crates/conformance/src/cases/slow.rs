@@ -15,15 +15,15 @@ const BYTES: usize = 120_000;
 
 pub(super) const CASES: &[Case] = &[
     case!(
-        "V12-a-slow-watcher-delays-nobody",
+        "V12-a-slow-watcher-delays-no-other-client",
         slow,
         "A watcher that reads nothing delays neither writers nor other watchers; it is ended with \
          an error or sees everything later, and is never thinned out."
     ),
     case!(
-        "V14-readers-that-leave-harm-nobody",
+        "V14-disconnected-readers-have-no-effect",
         leave,
-        "Watches, lists and exports that are dropped half-way leave the driver as it was."
+        "Watches, lists and exports that are cancelled do not affect the driver."
     ),
 ];
 

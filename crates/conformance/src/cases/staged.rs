@@ -1,8 +1,7 @@
 //! E: imports into an empty store, in one call and in several.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use backend_proto::limits::MAX_REVISION;
 use backend_proto::v1::backend_error::Reason;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::{
@@ -10,9 +9,10 @@ use backend_proto::v1::{
 };
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::copy::{CallContent, Content, import, others, parts, progress, send};
-use super::describe::in_range;
+use super::describe::{SERVICES, probe};
 use super::moves::{self, Export};
 use super::{Case, case};
 use crate::check::{Check, ensure, refused, same};
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
         Export
     ),
     case!(
-        "E7-several-calls-make-what-one-makes",
+        "E7-several-calls-equal-one",
         several_calls,
         "An import in several calls makes the same store as one in a single call.",
         Export,
@@ -37,39 +37,24 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "E7-an-import-that-begins-an-epoch",
         new_epoch,
-        "The last call decides on the epoch: unless it keeps it, a new one begins, and no older \
-         revision can be asked for.",
+        "The last call decides on the epoch: unless it keeps it, a new one begins, and older \
+         revisions are COMPACTED.",
         Export,
         Move
     ),
     case!(
-        "E7-an-epoch-begins-by-the-clock",
-        by_the_clock,
-        "An epoch begins above everything that the store remembers, and not below 4096 for each \
-         millisecond since 2026, because a restored store forgets some: an import may not lead \
-         back to the source's small numbers.",
-        Export
-    ),
-    case!(
-        "R8-revisions-fit-into-a-double",
-        fits_a_double,
-        "No revision exceeds 2^53 - 1: an import whose header or records do, or whose numbers are \
-         not 1 <= epoch <= compact_revision <= revision, is INVALID and changes nothing.",
-        Export
-    ),
-    case!(
-        "E8-half-a-store-is-not-seen",
+        "E8-an-unfinished-import-is-invisible",
         invisible,
         "Until the last call of an import every other call but Describe, Health and \
-         CurrentRevision is NOT_READY.",
+         CurrentRevision is NOT_READY, and grpc.health.v1 becomes NOT_SERVING.",
         Export,
         Move
     ),
     case!(
-        "E9-an-import-carries-on",
+        "E9-an-import-resumes",
         carries_on,
-        "Describe tells how far an import has come; a call that broke off is not kept, and the \
-         rest of the export completes the store.",
+        "Describe has the progress of an import; an interrupted call leaves nothing, and the rest \
+         of the export completes the store.",
         Export,
         Move
     ),
@@ -89,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
         Move
     ),
     case!(
-        "E11-what-is-discarded-is-gone",
+        "E11-a-discarded-import-starts-over",
         discards,
         "A call that discards starts over, even with another source; it never discards a store.",
         Export,
@@ -97,21 +82,24 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
+/// Time until probes report an unfinished import.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Returns two stores: one with exported content, and an empty one.
-async fn pair(context: &CaseContext) -> Check<(CaseContext, Content, CaseContext)> {
+pub(super) async fn pair(context: &CaseContext) -> Check<(CaseContext, Content, CaseContext)> {
     let original = context.empty().await?;
-    let content = Content::of(&original).await?;
+    let content = Content::prepared(&original).await?;
     Ok((original, content, context.empty().await?))
 }
 
-fn records(records: &[Record]) -> CallContent<'_> {
+pub(super) fn records(records: &[Record]) -> CallContent<'_> {
     CallContent {
         records,
         ..CallContent::default()
     }
 }
 
-fn events(events: &[Event]) -> CallContent<'_> {
+pub(super) fn events(events: &[Event]) -> CallContent<'_> {
     CallContent {
         events,
         ..CallContent::default()
@@ -150,8 +138,8 @@ async fn several_calls(context: CaseContext) -> Check {
     import(&target, content.options(false), CallContent::default()).await?;
     let described = target.client.describe().await?;
     ensure!(
-        described.import.is_none(),
-        "Describe tells of an import that is complete"
+        described.import_progress.is_none(),
+        "Describe.import_progress is set although the import is complete"
     );
     content.is_in(&original, &target).await
 }
@@ -182,93 +170,6 @@ async fn new_epoch(context: CaseContext) -> Check {
     Ok(())
 }
 
-async fn by_the_clock(context: CaseContext) -> Check {
-    let target = context.empty().await?;
-    let source = Header {
-        store_id: "of a test".to_owned(),
-        epoch: 1,
-        revision: 3,
-        compact_revision: 1,
-    };
-    let options = Options {
-        source: Some(source),
-        ..Options::default()
-    };
-    // This check tolerates a clock that is up to a day slow.
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let since = since.saturating_sub(Duration::from_secs(1_767_225_600 + 86_400));
-    let expected = i64::try_from(since.as_millis()).unwrap_or_default() * 4096;
-    let made = target.client.current().await?;
-    import(&target, options, CallContent::default()).await?;
-    let started = target.client.current().await?;
-    for (header, when) in [(&made, "a new store"), (&started, "an import")] {
-        in_range(header, when)?;
-        let epoch = header.epoch;
-        ensure!(
-            epoch >= expected,
-            "{when} begins at {epoch}, the clock is past {expected}"
-        );
-    }
-    ensure!(
-        started.epoch > made.revision,
-        "an import begins below the empty store"
-    );
-    let first = target.client.apply(target.create("first", "1")).await?;
-    same!(first.revision, started.revision + 1, "the first revision");
-    Ok(())
-}
-
-async fn fits_a_double(context: CaseContext) -> Check {
-    let (_, content, target) = pair(&context).await?;
-    let before = target.client.current().await?;
-    let source = &content.source;
-    let with = |epoch, compact_revision, revision| Header {
-        epoch,
-        compact_revision,
-        revision,
-        ..source.clone()
-    };
-    let former = 240_000 << 40;
-    for source in [
-        with(240_000, former, former + 9),
-        with(1, 1, MAX_REVISION + 1),
-        with(1, 1, i64::MAX),
-        with(0, source.compact_revision, source.revision),
-        with(
-            source.revision + 1,
-            source.compact_revision,
-            source.revision,
-        ),
-        with(source.epoch, source.revision + 1, source.revision),
-    ] {
-        for keep_epoch in [false, true] {
-            let options = Options {
-                source: Some(source.clone()),
-                keep_epoch,
-                ..Options::default()
-            };
-            let response = import(&target, options, CallContent::default()).await;
-            refused(response, Reason::Invalid)?;
-        }
-    }
-    let mut newer = content.records.clone();
-    newer[0].create_revision = newer[0].revision + 1;
-    let mut large = content.events.clone();
-    large[0].revision = MAX_REVISION + 1;
-    for call_content in [records(&newer), events(&large)] {
-        let response = import(&target, content.options(false), call_content).await;
-        refused(response, Reason::Invalid)?;
-    }
-    same!(
-        target.client.current().await?,
-        before,
-        "the store after refusals"
-    );
-    Ok(())
-}
-
 async fn invisible(context: CaseContext) -> Check {
     let (original, content, target) = pair(&context).await?;
     let before = target.client.current().await?;
@@ -292,11 +193,27 @@ async fn invisible(context: CaseContext) -> Check {
         };
         refused(client.raw().fence(timed(fence)).await, expected)?;
         client.raw().health(timed(HealthRequest {})).await?;
+        for service in SERVICES {
+            not_serving(&target, service).await?;
+        }
         let now = client.current().await?;
         same!(now, before, "CurrentRevision of half a store");
     }
     import(&target, content.options(false), CallContent::default()).await?;
     content.is_in(&original, &target).await
+}
+
+/// Waits until probes report that a store is not served.
+async fn not_serving(target: &CaseContext, service: &str) -> Check {
+    let begun = Instant::now();
+    while probe(target, service).await? != ServingStatus::NotServing {
+        ensure!(
+            begun.elapsed() < PROBE_TIMEOUT,
+            "grpc.health.v1 of `{service}` is not NOT_SERVING although an import is unfinished"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 async fn carries_on(context: CaseContext) -> Check {
@@ -354,7 +271,7 @@ async fn broken(target: &CaseContext, content: &Content, call_content: CallConte
     let waiting = tokio_stream::iter(parts(true)).chain(futures_util::stream::pending());
     let mut raw = target.connect().raw();
     let left = timeout(Duration::from_millis(200), raw.import(waiting)).await;
-    ensure!(left.is_err(), "a call without its end was answered");
+    ensure!(left.is_err(), "a call without its closing message returned");
     drop(raw);
     same!(
         progress(target).await?,
@@ -428,7 +345,7 @@ async fn discards(context: CaseContext) -> Check {
     let (_, unwanted, target) = pair(&context).await?;
     stage(&unwanted, &target).await?;
     let original = context.empty().await?;
-    let content = Content::of(&original).await?;
+    let content = Content::prepared(&original).await?;
     let discard = |more| Options {
         discard: true,
         ..content.options(more)

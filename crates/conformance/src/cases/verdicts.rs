@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "W8-verdicts-are-independent",
         independent,
-        "Every operation of a request has its own verdict, in order; a loser harms no other."
+        "Every operation of a request has its own verdict, in order; a rejected one does not affect the others."
     ),
     case!(
         "W9-one-key-in-request-order",
@@ -36,7 +36,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "W12-keys-up-to-their-limits",
         keys,
-        "Parts of a key up to their limits are taken; longer ones are TOO_LARGE."
+        "Parts of a key up to their limits are accepted; longer ones are TOO_LARGE."
     ),
 ];
 

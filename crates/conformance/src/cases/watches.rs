@@ -25,19 +25,19 @@ pub(super) const CASES: &[Case] = &[
         "All events of one revision are in one message, also when history is read in pieces."
     ),
     case!(
-        "V6-progress-in-silence",
+        "V6-progress-while-idle",
         progress,
-        "In silence a watch tells its progress about as often as was asked."
+        "An idle watch sends its progress at about the requested interval."
     ),
     case!(
-        "V6-progress-passes-foreign-changes",
+        "V6-progress-includes-changes-outside-the-ranges",
         foreign,
-        "Changes outside the ranges move progress, and nothing else."
+        "Changes outside the ranges advance the progress, and have no other effect."
     ),
     case!(
         "V7-ranges-filter-events",
         filter,
-        "A watch shows the events of its ranges, each once although several ranges hold it."
+        "A watch shows the events of its ranges, each once even if several ranges contain it."
     ),
     case!(
         "V7-no-range-means-everything",
@@ -45,14 +45,14 @@ pub(super) const CASES: &[Case] = &[
         "A watch without ranges shows every change of the store."
     ),
     case!(
-        "V8-events-say-what-they-replaced",
+        "V8-events-name-the-replaced-revision",
         kinds,
         "CREATED, UPDATED and DELETED are distinguished, and name the revision they replaced."
     ),
     case!(
         "V13-progress-only-after-its-events",
         honest,
-        "A watch tells progress p only after it handed over every change up to p."
+        "A watch sends progress p only after every change up to p."
     ),
 ];
 

@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
         "Create succeeds only if the key does not exist; else it returns the stored record."
     ),
     case!(
-        "W1-create-after-delete-begins-anew",
+        "W1-create-after-delete-makes-a-new-record",
         recreate,
         "A key that was deleted can be created again, with a new create_revision."
     ),
@@ -37,12 +37,12 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "W4-noop-writes-nothing",
         noop,
-        "An update with the very bytes that are stored writes nothing and has no event."
+        "An update with the stored bytes writes nothing and has no event."
     ),
     case!(
         "W6-uid-precondition",
         uid,
-        "An expected uid is held against the stored record."
+        "An expected uid is compared with that of the stored record."
     ),
     case!(
         "W6-delete-returns-the-last-state",

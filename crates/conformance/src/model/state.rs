@@ -91,6 +91,11 @@ impl State {
         self.resources.iter().cloned().collect()
     }
 
+    /// Bytes of the values of all records.
+    pub(super) fn bytes(&self) -> usize {
+        self.now.values().map(|record| record.value.len()).sum()
+    }
+
     /// Number of records.
     pub(super) fn count(&self) -> u64 {
         self.now.len() as u64

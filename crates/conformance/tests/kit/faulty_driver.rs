@@ -1,5 +1,7 @@
 //! The model driver with injected faults.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +17,13 @@ use sidecar::driver::{
 };
 use tokio::sync::mpsc;
 
+/// A file to which commits are appended.
+pub(crate) struct Journal {
+    pub(crate) file: File,
+    /// Whether the file is flushed before the commit is acknowledged.
+    pub(crate) flushed: bool,
+}
+
 /// The model driver with injected faults.
 pub(crate) struct FaultyDriver {
     pub(crate) model: ModelDriver,
@@ -24,6 +33,12 @@ pub(crate) struct FaultyDriver {
     pub(crate) panics_after_commit: bool,
     /// Whether the progress of an import returns an error.
     pub(crate) silent: Arc<AtomicBool>,
+    /// Whether retention drops all old changes, however few there are.
+    pub(crate) keeps_no_events: bool,
+    /// Whether requests of any size are accepted.
+    pub(crate) no_request_limits: bool,
+    /// File to which each commit is appended.
+    pub(crate) journal: Option<Journal>,
 }
 
 impl FaultyDriver {
@@ -34,6 +49,9 @@ impl FaultyDriver {
             commit_delay: None,
             panics_after_commit: false,
             silent: Arc::default(),
+            keeps_no_events: false,
+            no_request_limits: false,
+            journal: None,
         }
     }
 }
@@ -42,6 +60,12 @@ impl FaultyDriver {
 impl Driver for FaultyDriver {
     async fn commit(&self, ops: Vec<Op>) -> Result<Committed, BackendError> {
         let committed = self.model.commit(ops).await;
+        if let Some(journal) = &self.journal {
+            (&journal.file).write_all(b"a commit").expect("written");
+            if journal.flushed {
+                journal.file.sync_data().expect("flushed");
+            }
+        }
         if let Some(delay) = self.commit_delay {
             tokio::time::sleep(delay).await;
         }
@@ -50,7 +74,12 @@ impl Driver for FaultyDriver {
     }
 
     fn describe(&self) -> Description {
-        self.model.describe()
+        let mut description = self.model.describe();
+        if self.no_request_limits {
+            // The kit rejects what is above the limits; the proxy describes those of the model.
+            description.limits.write_bytes = i64::MAX;
+        }
+        description
     }
 
     async fn get(&self, key: &Key, at: i64) -> Result<(Header, Option<Record>), BackendError> {
@@ -86,6 +115,7 @@ impl Driver for FaultyDriver {
         keep: Duration,
         keep_events: u64,
     ) -> Result<Option<i64>, BackendError> {
+        let keep_events = if self.keeps_no_events { 0 } else { keep_events };
         self.model.retention_target(keep, keep_events).await
     }
 

@@ -89,6 +89,7 @@ async fn exported(client: &mut Client) -> Vec<Part> {
                 write(client, Action::Delete, "b", "").await;
                 write(client, Action::Update, "c", "2").await;
             }
+            Exported::Progress(_) => panic!("progress without a request for it"),
             Exported::Events(batch) => {
                 events += batch.events.len() as i64;
                 parts.push(Part::Events(batch));

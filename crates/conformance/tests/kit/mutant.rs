@@ -4,12 +4,13 @@
 
 mod faults;
 mod moves;
+mod restarts;
 mod streams;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use backend_proto::limits::MAX_MESSAGE_BYTES;
@@ -22,25 +23,31 @@ use backend_proto::v1::{
     GetRequest, GetResponse, HealthRequest, HealthResponse, ImportRequest, ImportResponse,
     ListRequest, ListResponse, WatchRequest, WatchResponse, WriteRequest, WriteResponse,
 };
-use conformance::empty::{EmptyStore, EmptyStores};
-use conformance::{Endpoint, ModelDriver};
+use conformance::empty::{EmptyStore, EmptyStores, Situation};
+use conformance::restart::Restarts;
+use conformance::{Check, Endpoint, ModelDriver};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status, Streaming};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::health_server::HealthServer;
 
 pub(crate) use self::faults::Fault;
+use crate::faulty_driver::FaultyDriver;
 use crate::served::Served;
 
 /// The model behind a faulty proxy, each on its own socket.
 pub(crate) struct Mutant {
     folder: TempDir,
     model: Served,
+    proxy: FaultyProxy,
     stop: CancellationToken,
     server: JoinSet<()>,
 }
@@ -48,36 +55,100 @@ pub(crate) struct Mutant {
 /// Empty stores with a fault.
 pub(crate) struct Empty(pub(crate) Fault);
 
+impl Empty {
+    async fn store(&self, situation: Option<Situation>) -> EmptyStore {
+        let mutant = Mutant::start_in(self.0, situation).await;
+        let endpoint = mutant.endpoint();
+        let mutant = Arc::new(Restarting::new(mutant));
+        EmptyStore::new(endpoint, Arc::clone(&mutant)).restartable(mutant)
+    }
+}
+
 #[async_trait]
 impl EmptyStores for Empty {
     async fn serve(&self) -> Result<EmptyStore, String> {
-        let mutant = Mutant::start(self.0).await;
-        Ok(EmptyStore::new(mutant.endpoint(), mutant))
+        Ok(self.store(None).await)
     }
+
+    async fn serve_in(&self, situation: Situation) -> Check<EmptyStore> {
+        Ok(self.store(Some(situation)).await)
+    }
+}
+
+/// A mutant whose proxy is killed and started again; the model is its disk.
+pub(crate) struct Restarting(Mutex<Mutant>);
+
+impl Restarting {
+    pub(crate) fn new(mutant: Mutant) -> Self {
+        Self(Mutex::new(mutant))
+    }
+
+    pub(crate) async fn stop(self) {
+        self.0.into_inner().stop().await;
+    }
+}
+
+#[async_trait]
+impl Restarts for Restarting {
+    async fn restart(&self) -> Result<(), String> {
+        self.0.lock().await.restart().await;
+        Ok(())
+    }
+}
+
+/// The time at which the first model of the process asked for it.
+fn frozen() -> SystemTime {
+    static START: OnceLock<SystemTime> = OnceLock::new();
+    *START.get_or_init(SystemTime::now)
 }
 
 impl Mutant {
     pub(crate) async fn start(fault: Fault) -> Self {
-        let model = match fault {
+        Self::start_in(fault, None).await
+    }
+
+    async fn start_in(fault: Fault, situation: Option<Situation>) -> Self {
+        let mut model = match fault {
             Fault::IgnoresTheClock => ModelDriver::with_clock(|| SystemTime::UNIX_EPOCH),
+            Fault::FrozenClock => ModelDriver::with_clock(frozen),
             _ => ModelDriver::new(),
         };
-        let model = Served::start(Arc::new(model)).await;
+        let mut events = None;
+        match situation {
+            Some(Situation::SmallDisk(mib)) => model = model.with_room((mib << 20) as usize),
+            Some(Situation::ShortRetention(kept)) => events = Some(kept),
+            None => {}
+        }
+        let driver = FaultyDriver {
+            keeps_no_events: fault == Fault::KeepsNoEvents,
+            no_request_limits: fault == Fault::NoRequestLimits,
+            ..FaultyDriver::new(model)
+        };
+        let model = Served::keeping(Arc::new(driver), events).await;
         let folder = tempfile::tempdir().expect("temporary directory");
         let proxy = FaultyProxy {
             fault,
             model: model.endpoint().client(),
+            probes: HealthClient::new(model.endpoint().channel()),
             count: Arc::new(AtomicU64::new(0)),
+            restarted: Arc::default(),
         };
-        let stop = CancellationToken::new();
-        let mut server = JoinSet::new();
-        server.spawn(serve(proxy, Self::at(folder.path()), stop.clone()));
-        Self {
+        let mut mutant = Self {
             folder,
             model,
-            stop,
-            server,
-        }
+            proxy,
+            stop: CancellationToken::new(),
+            server: JoinSet::new(),
+        };
+        mutant.serve();
+        mutant
+    }
+
+    fn serve(&mut self) {
+        let socket = Self::at(self.folder.path());
+        self.stop = CancellationToken::new();
+        let served = serve(self.proxy.clone(), socket, self.stop.clone());
+        self.server.spawn(served);
     }
 
     fn at(folder: &Path) -> PathBuf {
@@ -88,12 +159,20 @@ impl Mutant {
         Endpoint::unix(&Self::at(self.folder.path()))
     }
 
+    /// Ends the proxy with all its connections, and starts it again.
+    async fn restart(&mut self) {
+        self.server.shutdown().await;
+        std::fs::remove_file(Self::at(self.folder.path())).expect("a socket");
+        self.proxy.restart().await.expect("the model answers");
+        self.serve();
+    }
+
     pub(crate) async fn stop(mut self) {
         // Stop the model first, so that the proxy's streams end.
         self.model.stop().await;
         self.stop.cancel();
         while let Some(ended) = self.server.join_next().await {
-            ended.expect("liar");
+            ended.expect("the proxy");
         }
     }
 }
@@ -105,13 +184,26 @@ fn serve(
 ) -> impl Future<Output = ()> + Send + 'static {
     // Bind before the future runs, so that clients can connect at once.
     let listener = UnixListener::bind(socket).expect("bind");
+    let fault = proxy.fault;
+    let probes = (fault != Fault::NoProbes).then(|| HealthServer::new(proxy.clone()));
     let service = BackendServer::new(proxy)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        .max_decoding_message_size(match fault {
+            Fault::SmallRequests => 4 << 20,
+            _ => MAX_MESSAGE_BYTES,
+        })
+        .max_encoding_message_size(match fault {
+            Fault::LargeResponses => usize::MAX,
+            _ => MAX_MESSAGE_BYTES,
+        });
     async move {
         let incoming = UnixListenerStream::new(listener);
-        Server::builder()
+        let mut server = Server::builder();
+        if fault == Fault::ShortConnections {
+            server = server.max_connection_age(Duration::from_secs(1));
+        }
+        server
             .add_service(service)
+            .add_optional_service(probes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await
             .expect("served");
@@ -123,7 +215,9 @@ fn serve(
 pub(crate) struct FaultyProxy {
     fault: Fault,
     model: BackendClient<Channel>,
+    probes: HealthClient<Channel>,
     count: Arc<AtomicU64>,
+    restarted: Arc<AtomicBool>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -244,6 +338,9 @@ impl Backend for FaultyProxy {
         {
             header.revision += 1 << 53;
         }
+        if let Ok(response) = &mut answer {
+            self.fault_in_header(&mut response.get_mut().header);
+        }
         if self.fault == Fault::StaleCurrentRevision
             && let Ok(response) = &mut answer
             && let Some(header) = &mut response.get_mut().header
@@ -262,6 +359,7 @@ impl Backend for FaultyProxy {
         match self.fault {
             Fault::ExportsAnew => request.after = None,
             Fault::ExportsThePresent => request.revision = 0,
+            Fault::UnwantedExportProgress => request.progress_interval_ms = 50,
             _ => {}
         }
         let opened = self.model.clone().export(request).await;
@@ -279,6 +377,9 @@ impl Backend for FaultyProxy {
     }
 
     async fn health(&self, request: Request<HealthRequest>) -> Answer<HealthResponse> {
+        if self.fault == Fault::SlowHealth {
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+        }
         let mut answer = self.model.clone().health(request.into_inner()).await;
         if self.fault == Fault::HidesAFence
             && let Ok(response) = &mut answer

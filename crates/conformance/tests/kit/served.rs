@@ -17,8 +17,13 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(driver: Arc<dyn Driver>) -> Self {
+        Self::keeping(driver, None).await
+    }
+
+    pub(crate) async fn keeping(driver: Arc<dyn Driver>, events: Option<u64>) -> Self {
         let folder = tempfile::tempdir().expect("temporary directory");
-        let served = conformance::Served::at(&folder.path().join("s"), driver).await;
+        let socket = folder.path().join("s");
+        let served = conformance::Served::keeping(&socket, driver, events).await;
         Self {
             served: served.expect("a socket"),
             folder,

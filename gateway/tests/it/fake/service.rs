@@ -120,7 +120,7 @@ impl Backend for Service {
         }
         Ok(Response::new(v1::DescribeResponse {
             header,
-            import: importing.map(|_| v1::ImportProgress::default()),
+            import_progress: importing.map(|_| v1::ImportProgress::default()),
             driver: "fake".to_owned(),
             protocol_minor_min: minor,
             protocol_minor_max: minor,

@@ -1,13 +1,13 @@
 //! The faults, and those of unary calls.
 
-use backend_proto::error::from_status;
-use backend_proto::v1::backend_error::Reason;
+use backend_proto::error::{from_status, to_status};
+use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op::Action;
 use backend_proto::v1::op_result::conflict::Cause;
 use backend_proto::v1::op_result::{Applied, Verdict};
 use backend_proto::v1::{
-    CurrentRevisionRequest, GetRequest, GetResponse, Key, Op, OpResult, Origin, WriteRequest,
-    WriteResponse,
+    BackendError, CurrentRevisionRequest, GetRequest, GetResponse, HealthRequest, Key, Op,
+    OpResult, Origin, WriteRequest, WriteResponse, health_response,
 };
 use bytes::Bytes;
 use tonic::Status;
@@ -82,6 +82,53 @@ pub(crate) enum Fault {
     TakesLargeRevisions,
     /// Revisions are those of a store with the epoch in their upper bits.
     LargeRevisions,
+    /// Epochs begin at the time at which the process started.
+    FrozenClock,
+    /// Imports values that are missing.
+    TakesUnreadable,
+    /// The header of an export after a revision has the current one.
+    ExportsFromNow,
+    /// An export never sends progress, or always does.
+    HidesExportProgress,
+    UnwantedExportProgress,
+    // In sizes, health and connections.
+    /// Responses are larger than a message.
+    LargeResponses,
+    /// Requests are limited to the default of gRPC libraries.
+    SmallRequests,
+    /// Does not count the operations and bytes of a request.
+    NoRequestLimits,
+    SmallLimits,
+    SlowHealth,
+    NoProbes,
+    /// Probes read SERVING whatever the state is.
+    ProbesAreConstant,
+    /// Connections end after a second.
+    ShortConnections,
+    // In what a restart keeps.
+    CounterFromLog,
+    ForgetsCompaction,
+    LiftsAFence,
+    KeepsALiftedFence,
+    NewIdentity,
+    NewEpoch,
+    FinishesImports,
+    DropsImports,
+    // Without space.
+    FullIsInternal,
+    FullRejectsDeletes,
+    /// Drops all old changes, however few there are.
+    KeepsNoEvents,
+}
+
+/// Rejection of a whole request.
+fn no_space() -> Status {
+    to_status(&BackendError {
+        reason: Reason::NoSpace.into(),
+        outcome: Outcome::NotApplied.into(),
+        message: "the disk is full".to_owned(),
+        ..BackendError::default()
+    })
 }
 
 /// A change that no client requested.
@@ -102,6 +149,22 @@ impl FaultyProxy {
     pub(super) async fn send(&self, ops: Vec<Op>) -> Result<WriteResponse, Status> {
         let response = self.model.clone().write(WriteRequest { ops }).await?;
         Ok(response.into_inner())
+    }
+
+    /// Sends operations one by one, and returns their results in one response.
+    async fn send_each(&self, ops: Vec<Op>) -> Result<WriteResponse, Status> {
+        let mut whole = WriteResponse::default();
+        for op in ops {
+            let response = self.send(vec![op]).await?;
+            whole.header = response.header;
+            whole.results.extend(response.results);
+        }
+        Ok(whole)
+    }
+
+    async fn is_full(&self) -> Result<bool, Status> {
+        let health = self.model.clone().health(HealthRequest {}).await?;
+        Ok(health.into_inner().cause() == health_response::Cause::NoSpace)
     }
 
     /// Returns the current revision and the compact revision.
@@ -132,7 +195,17 @@ impl FaultyProxy {
             }
             self.fault_in_origin(&mut op.origin);
         }
+        if self.fault == Fault::FullRejectsDeletes
+            && ops.iter().any(|op| op.action() == Action::Delete)
+            && self.is_full().await?
+        {
+            return Err(no_space());
+        }
+        if self.fault == Fault::LargeResponses {
+            return self.send_each(ops).await;
+        }
         let mut response = self.send(ops.clone()).await?;
+        self.fault_in_header(&mut response.header);
         for (op, result) in ops.into_iter().zip(&mut response.results) {
             self.fault_in_verdict(op, result).await?;
         }
@@ -171,11 +244,19 @@ impl FaultyProxy {
             (Some(Verdict::Applied(applied)), Fault::ReusesARevision) if self.every(5) => {
                 applied.revision -= 1;
             }
+            (Some(Verdict::Applied(applied)), Fault::CounterFromLog) if self.has_restarted() => {
+                applied.revision -= 1;
+            }
             (Some(Verdict::Applied(applied)), Fault::NoopBurnsARevision) if applied.noop => {
                 self.send(vec![burn()]).await?;
             }
             (Some(Verdict::Conflict(_)), Fault::LosersBurnARevision) => {
                 self.send(vec![burn()]).await?;
+            }
+            (Some(Verdict::Refused(error)), Fault::FullIsInternal)
+                if error.reason() == Reason::NoSpace =>
+            {
+                error.set_reason(Reason::Internal);
             }
             (Some(Verdict::Conflict(conflict)), Fault::CreateOverwrites)
                 if conflict.cause() == Cause::Exists =>
@@ -215,6 +296,9 @@ impl FaultyProxy {
         let error = from_status(status)?;
         match (self.fault, error.reason()) {
             (Fault::CompactedStartsLater, Reason::Compacted) => Some(error.compact_revision),
+            (Fault::ForgetsCompaction, Reason::Compacted) if self.has_restarted() => {
+                Some(error.compact_revision)
+            }
             (Fault::FutureStartsNow, Reason::FutureRevision) => Some(error.current_revision),
             _ => None,
         }

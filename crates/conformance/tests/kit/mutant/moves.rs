@@ -50,9 +50,17 @@ impl FaultyProxy {
     }
 
     pub(super) fn lie_in_describe(&self, response: &mut DescribeResponse) {
-        match (self.fault, &mut response.import) {
+        match (self.fault, &mut response.import_progress) {
             (Fault::HidesAFence, _) => response.fenced.clear(),
             (Fault::KnowsNoOrigins, _) => response.protocol_minor_max = 2,
+            (Fault::NoRequestLimits, _) => {
+                let limits = response.limits.as_mut().expect("limits");
+                limits.write_bytes = 2 * limits.value_bytes;
+            }
+            (Fault::SmallLimits, _) => {
+                let limits = response.limits.as_mut().expect("limits");
+                limits.write_ops = 64;
+            }
             (Fault::ForgetsProgress, Some(import)) => import.last = None,
             _ => {}
         }
@@ -101,6 +109,11 @@ impl FaultyProxy {
     }
 
     async fn fault_in_part(&self, part: &mut Part) -> Result<(), Status> {
+        if let (Part::Chunk(chunk), Fault::TakesUnreadable) = (&mut *part, self.fault) {
+            for record in &mut chunk.records {
+                record.unreadable.clear();
+            }
+        }
         if let (Part::Events(batch), Fault::LosesImportedOrigins) = (&mut *part, self.fault) {
             for event in &mut batch.events {
                 event.origin = None;
@@ -121,7 +134,7 @@ impl FaultyProxy {
                 }
             }
             Fault::TakesAnySource => {
-                if let Some(import) = self.described().await?.import {
+                if let Some(import) = self.described().await?.import_progress {
                     options.source = import.source;
                 }
             }

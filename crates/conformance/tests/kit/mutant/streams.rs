@@ -100,6 +100,8 @@ impl FaultyProxy {
                 trailer.count -= 1;
             }
             (Some(Exported::Events(Events { events })), _) => self.fault_in_events(events),
+            (Some(Exported::Header(header)), Fault::ExportsFromNow) => header.revision += 1,
+            (Some(Exported::Progress(_)), Fault::HidesExportProgress) => return Vec::new(),
             _ => {}
         }
         vec![message]
