@@ -1,9 +1,10 @@
 //! Flags and environment variables.
 
+use command_line::Usage;
+use logs::Format;
 use standalone::Driver;
 
-use crate::arguments::{Arguments, Command, parse};
-use crate::usage::Usage;
+use crate::arguments::{Arguments, Command, format_of, parse};
 
 fn parsed(line: &str) -> Result<Arguments, Usage> {
     parse(std::iter::once("ark-apiserver").chain(line.split_whitespace()))
@@ -13,11 +14,19 @@ fn parsed(line: &str) -> Result<Arguments, Usage> {
 fn every_flag_has_an_environment_variable() {
     use clap::CommandFactory as _;
     let command = Arguments::command();
-    for sub in command.get_subcommands() {
+    let documents = |name: &str| matches!(name, "completions" | "man");
+    for sub in command
+        .get_subcommands()
+        .filter(|it| !documents(it.get_name()))
+    {
         let arguments = sub.get_arguments().chain(command.get_arguments());
         for argument in arguments.filter(|it| !matches!(it.get_id().as_str(), "help" | "version")) {
             let flag = argument.get_long().unwrap();
-            let wanted = format!("ARK_{}", flag.to_uppercase().replace('-', "_"));
+            let mut wanted = format!("ARK_{}", flag.to_uppercase().replace('-', "_"));
+            // `serve` reads the file of its flag, `standalone` writes that of its own.
+            if (sub.get_name(), flag) == ("standalone", "kubeconfig") {
+                wanted = "ARK_STANDALONE_KUBECONFIG".to_owned();
+            }
             let named = argument.get_env().and_then(|name| name.to_str());
             assert_eq!(named, Some(&*wanted), "{} --{flag}", sub.get_name());
         }
@@ -33,6 +42,16 @@ fn usage_error_is_one_line() {
             "unexpected argument '--bogus'",
         ),
         ("standalone", "--data-dir <DIR>"),
+        (
+            "standalone --data-dir d --log inof",
+            "\"inof\" is no log level",
+        ),
+        (
+            "standalone --data-dir d --log-format yaml",
+            "[possible values: text, json]",
+        ),
+        ("", "a command is required"),
+        ("completions ksh", "[possible values: bash,"),
         ("standalone --data-dir d --listen 6443", "HOST:PORT"),
         (
             "standalone --data-dir d --backend mysql",
@@ -88,7 +107,7 @@ fn dsn_is_required_by_postgres_and_rejected_by_other_drivers() {
         let line = format!("standalone --data-dir d {flags}");
         match parsed(&line).unwrap().command {
             Command::Standalone(standalone) => standalone.driver(),
-            Command::Serve(_) => panic!("{line}"),
+            Command::Serve(_) | Command::Documents(_) => panic!("{line}"),
         }
     };
     let dsn = "--postgres-dsn postgres://u:s3cret@h/db";
@@ -112,4 +131,34 @@ fn help_omits_dsn_from_environment() {
     let mut arguments = standalone.get_arguments();
     let dsn = arguments.find(|it| it.get_id() == "postgres_dsn").unwrap();
     assert!(dsn.is_hide_env_values_set());
+}
+
+#[test]
+fn usage_error_has_the_requested_format() {
+    for (line, format) in [
+        ("standalone --log-format json --bogus", Format::Json),
+        ("--log-format=json", Format::Json),
+        ("standalone --log-format text", Format::Text),
+        ("standalone --log-format yaml", Format::Text),
+        ("standalone --log-format", Format::Text),
+        ("standalone", Format::Text),
+    ] {
+        let words: Vec<_> = line.split(' ').map(Into::into).collect();
+        assert_eq!(format_of(&words), format, "{line}");
+    }
+}
+
+#[test]
+fn flags_of_every_command_have_headings() {
+    use clap::CommandFactory as _;
+    let mut command = Arguments::command();
+    command.build();
+    for name in ["serve", "standalone"] {
+        let sub = command.find_subcommand(name).unwrap();
+        for argument in sub.get_arguments() {
+            let id = argument.get_id().as_str();
+            let headed = argument.get_help_heading().is_some();
+            assert!(headed || matches!(id, "help" | "version"), "{name} --{id}");
+        }
+    }
 }

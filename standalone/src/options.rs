@@ -13,8 +13,12 @@ use pki::Pki;
 
 use crate::{Choice, Driver, Dsn, Error, Listen};
 
+/// Heading of the flags of the storage driver.
+const DRIVER: &str = "Storage driver";
+
 /// Flags of `standalone`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Serving")]
 pub struct Standalone {
     /// Directory of the database, keys and kubeconfig; created if absent.
     #[arg(long, env = "ARK_DATA_DIR", value_name = "DIR")]
@@ -42,7 +46,8 @@ pub struct Standalone {
         long,
         env = "ARK_BACKEND",
         value_name = "BACKEND",
-        default_value = "sqlite"
+        default_value = "sqlite",
+        help_heading = DRIVER
     )]
     pub backend: Choice,
 
@@ -52,7 +57,8 @@ pub struct Standalone {
         long,
         env = "ARK_POSTGRES_DSN",
         value_name = "DSN",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = DRIVER
     )]
     pub postgres_dsn: Option<Dsn>,
 

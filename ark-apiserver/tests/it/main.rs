@@ -8,6 +8,7 @@ mod drivers;
 mod earlier_releases;
 mod failover;
 mod faults;
+mod first_hour;
 mod history;
 mod memory;
 mod program;

@@ -44,7 +44,74 @@ fn invalid_flags_fail_startup() {
     check(sqlite, &["--postgres-dsn", "only for --backend postgres"]);
     let mixed_up = standalone(&data, &["--backend", dsn]);
     check(mixed_up, &["'postgres://u:***@h/db'", "use sqlite"]);
+    check(
+        standalone(&data, &["--log", "inof"]),
+        &["\"inof\" is no log level"],
+    );
+    check(standalone(&data, &["--log", "gateway"]), &["MODULE=LEVEL"]);
+    check(
+        standalone(&data, &["--kubeconfig", "/dev/null"]),
+        &["/dev/null", "no regular file"],
+    );
+    let other = directory.path().join("other.yaml");
+    std::fs::write(&other, "kind: Pod\n").unwrap();
+    let mut foreign = standalone(&data, &["--kubeconfig"]);
+    foreign.arg(&other);
     assert!(!data.exists(), "nothing was made");
+    check(
+        foreign,
+        &["other.yaml", "it is no kubeconfig", "give another file"],
+    );
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "kind: Pod\n");
+}
+
+/// Every line of a failed start with JSON logs, parsed.
+fn json(mut command: Command) -> Vec<serde_json::Value> {
+    command.env("ARK_LOG_FORMAT", "json");
+    let failure = failed_start(command);
+    assert!(!failure.status.success());
+    let lines = failure.stderr.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+#[test]
+fn errors_are_json_with_json_logs() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let usage = json(standalone(&data, &["--bogus"]));
+    let error = |line: &serde_json::Value| line["fields"]["error"].as_str().unwrap().to_owned();
+    assert!(error(&usage[0]).contains("'--bogus'"), "{usage:?}");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("ark.db"), "This is not SQLite. ".repeat(1000)).unwrap();
+    let lines = json(standalone(&data, &[]));
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["level"], lines.len()),
+        (&"ERROR".into(), 1),
+        "{lines:?}"
+    );
+    assert!(error(last).starts_with("backend-sqlite: "), "{last}");
+    assert!(error(last).contains("ark.db"), "{last}");
+    let driver = json({
+        let mut command = Command::new(program::driver());
+        command.args(["--listen", "unix:///no/such/folder/s", "--path"]);
+        command.arg(data.join("ark.db"));
+        command
+    });
+    assert!(
+        error(driver.last().unwrap()).contains("ark.db"),
+        "{driver:?}"
+    );
+    let mut wrong = Command::new(program::driver());
+    wrong.env("ARK_LOG", "loud").arg("--version");
+    let refused = failed_start(wrong);
+    assert!(
+        refused.stderr.contains("ARK_LOG: \"loud\" is no log level"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// How the kit serves a driver. Flatten it into the driver's own command line.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Driver")]
 pub struct Options {
     /// Where to serve: `unix:///PATH`, or `tcp://HOST:PORT` with mutual TLS.
     #[arg(long, env = "ARK_BACKEND_LISTEN", value_name = "ADDRESS")]

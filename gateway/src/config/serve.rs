@@ -15,8 +15,12 @@ use crate::serving::tls;
 /// kube-apiserver's own default is 0; OpenShift settled on 10 to 15 s for aggregated servers.
 const SHUTDOWN_DELAY: &str = "15s";
 
+/// Heading of the flags of the storage driver.
+const DRIVER: &str = "Storage driver";
+
 /// Flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Serving")]
 #[command(group(
     clap::ArgGroup::new("serving_certificate")
         .required(true)
@@ -24,19 +28,19 @@ const SHUTDOWN_DELAY: &str = "15s";
 ))]
 pub struct Serve {
     /// Where the storage driver listens: `unix:///SOCKET`, or `https://HOST:PORT` with mutual TLS.
-    #[arg(long, env = "ARK_BACKEND", value_name = "ADDRESS")]
+    #[arg(long, env = "ARK_BACKEND", value_name = "ADDRESS", help_heading = DRIVER)]
     pub backend: String,
 
     /// Authority that signed the storage driver's certificate, PEM.
-    #[arg(long, env = "ARK_BACKEND_CA", value_name = "FILE", requires_all = ["backend_cert", "backend_key"])]
+    #[arg(long, env = "ARK_BACKEND_CA", value_name = "FILE", requires_all = ["backend_cert", "backend_key"], help_heading = DRIVER)]
     pub backend_ca: Option<PathBuf>,
 
     /// Certificate shown to the storage driver, PEM.
-    #[arg(long, env = "ARK_BACKEND_CERT", value_name = "FILE", requires_all = ["backend_ca", "backend_key"])]
+    #[arg(long, env = "ARK_BACKEND_CERT", value_name = "FILE", requires_all = ["backend_ca", "backend_key"], help_heading = DRIVER)]
     pub backend_cert: Option<PathBuf>,
 
     /// Private key of that certificate, PEM.
-    #[arg(long, env = "ARK_BACKEND_KEY", value_name = "FILE", requires_all = ["backend_ca", "backend_cert"])]
+    #[arg(long, env = "ARK_BACKEND_KEY", value_name = "FILE", requires_all = ["backend_ca", "backend_cert"], help_heading = DRIVER)]
     pub backend_key: Option<PathBuf>,
 
     /// Address to serve on.
