@@ -10,6 +10,8 @@
 
 mod deny;
 mod images;
+mod proto;
+mod python;
 mod quickstart;
 mod run;
 mod test;
@@ -34,6 +36,8 @@ enum Command {
     Deny,
     /// Check the rules of the repository: layers, file and function budgets, links.
     Tidy,
+    /// Lint the protocol, and check that it is compatible with the last release.
+    Proto,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy => {
             let problems = tidy::check(&run::workspace_root())?;
             for problem in &problems {
+        Command::Proto => proto::check(),
                 println!("{problem}");
             }
             anyhow::ensure!(

@@ -78,6 +78,10 @@ fn steps(scratch: &Path) -> Vec<Step> {
             command: cargo(&["xtask", "deny"]),
         },
         Step {
+            name: "lint and compatibility of the protocol",
+            command: cargo(&["xtask", "proto"]),
+        },
+        Step {
             // Built with the tests, because the tests' dependencies change the features of the
             // programs' dependencies.
             name: "build",
