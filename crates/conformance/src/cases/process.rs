@@ -83,8 +83,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "S8-old-history-is-dropped",
         retention,
-        "The driver drops old history by itself, but not the changes that it must keep.",
-        Compact
+        "The driver drops old history by itself, but not the changes that it must keep."
     ),
 ];
 
@@ -304,7 +303,7 @@ async fn full(context: CaseContext) -> Check {
     let store = context.empty_in(Situation::SmallDisk(DISK_MIB)).await?;
     let path = |number: usize| format!("ns/{number:05}");
     let filler = |number: usize| noise(number as u64, FILLER);
-    let most = 4 * (DISK_MIB << 20) as usize / FILLER;
+    let most = 2 * (DISK_MIB << 20) as usize / FILLER;
     let mut stored = 0;
     while refusal(&store, store.create(&path(stored), filler(stored)))
         .await?
