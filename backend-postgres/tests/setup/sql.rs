@@ -8,7 +8,7 @@ use sidecar::driver::Driver as _;
 
 use crate::program::database;
 
-const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"generation":3,"labels":{"app.kubernetes.io/name":"agents","team":"blue"},"name":"weather","namespace":"default","uid":"0b5f"},"spec":{"input":"Rain?\u0000","path":"c:\\u0000","big":9007199254740993},"status":{"phase":"done"}}"#;
+const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"finalizers":["ark/held"],"generation":3,"labels":{"app.kubernetes.io/name":"agents","team":"blue"},"name":"weather","namespace":"default","ownerReferences":[{"name":"a"}],"uid":"0b5f"},"spec":{"input":"Rain?\u0000","path":"c:\\u0000","big":9007199254740993},"status":{"phase":"done"}}"#;
 
 fn create(namespace: &str, name: &str, value: &[u8]) -> Op {
     Op {
@@ -59,6 +59,12 @@ async fn sql_view_has_documented_columns() {
         ("labels ->> 'app.kubernetes.io/name'", Some("agents")),
         ("annotations ->> 'note'", Some("x")),
         ("deleted_at", None),
+        ("\"group\"", Some("ark.mckinsey.com")),
+        ("version", Some("v1alpha1")),
+        ("plural", Some("queries")),
+        ("owners -> 0 ->> 'name'", Some("a")),
+        ("finalizers ->> 0", Some("ark/held")),
+        ("object -> 'spec' ->> 'big'", Some("9007199254740993")),
         (
             "created_at = updated_at AND now() - created_at < '1 hour'",
             Some("true"),
@@ -74,6 +80,28 @@ async fn sql_view_has_documented_columns() {
     let names = session.text(sql).await.expect("names");
     let due = "default:broken:- :cluster:Thing default:weather:Query";
     assert_eq!(names.as_deref(), Some(due));
+    drop(server);
+}
+
+#[tokio::test]
+async fn query_by_kind_and_namespace_uses_an_index() {
+    let (server, dsn, _) = filled().await;
+    let session = Session::connect(&dsn).await.expect("a session");
+    // Three rows would be read without any index.
+    let off = session.simple_query("SET enable_seqscan = off").await;
+    off.expect("set");
+    let query = "EXPLAIN SELECT name, status FROM ark.resources \
+                 WHERE kind = 'Query' AND namespace = 'default'";
+    let steps = session.simple_query(query).await.expect(query);
+    let steps: Vec<&str> = steps
+        .iter()
+        .filter_map(|step| match step {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        })
+        .collect();
+    let indexed = |step: &&str| step.contains("object_namespace");
+    assert!(steps.iter().any(indexed), "{steps:?}");
     drop(server);
 }
 
@@ -109,9 +137,9 @@ async fn documented_sql_statements_run() {
         let row = |message: &_| matches!(message, tokio_postgres::SimpleQueryMessage::Row(_));
         rows.push(found.iter().filter(|message| row(message)).count());
     }
-    // A role with three grants; three groups; no object that is not done; one object with the label;
-    // a schema, and a view in it.
-    assert_eq!(rows, [0, 0, 0, 0, 3, 0, 1, 0, 0, 0]);
+    // A role with three grants; three groups; no object that is not done; one object with the label,
+    // none of the owner, one whole; a schema, and a view in it.
+    assert_eq!(rows, [0, 0, 0, 0, 3, 0, 1, 0, 1, 0, 0, 0]);
     let rejected = session.simple_query("SELECT * FROM ark.object").await;
     assert!(rejected.is_err(), "reports reads more than the view");
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::driver::store::{Store, create, delete};
 
-const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"generation":3,"labels":{"app.kubernetes.io/name":"agents","team":"blue"},"name":"weather","namespace":"default","uid":"0b5f"},"spec":{"input":"Rain?","big":9007199254740993},"status":{"phase":"done"}}"#;
+const QUERY: &str = r#"{"apiVersion":"ark.mckinsey.com/v1alpha1","kind":"Query","metadata":{"annotations":{"note":"x"},"finalizers":["ark/held"],"generation":3,"labels":{"app.kubernetes.io/name":"agents","team":"blue"},"name":"weather","namespace":"default","ownerReferences":[{"name":"a"}],"uid":"0b5f"},"spec":{"input":"Rain?","big":9007199254740993},"status":{"phase":"done"}}"#;
 
 #[tokio::test]
 async fn sql_view_has_documented_columns() {
@@ -37,6 +37,12 @@ async fn sql_view_has_documented_columns() {
         (r#"labels ->> '$."app.kubernetes.io/name"'"#, Some("agents")),
         ("annotations ->> 'note'", Some("x")),
         ("deleted_at", None),
+        (r#""group""#, Some("ark.mckinsey.com")),
+        ("version", Some("v1alpha1")),
+        ("plural", Some("queries")),
+        ("owners ->> '$[0].name'", Some("a")),
+        ("finalizers ->> '$[0]'", Some("ark/held")),
+        ("object", Some(QUERY)),
     ];
     for (column, expected) in cases {
         assert_eq!(weather(column).as_deref(), expected, "{column}");
@@ -48,6 +54,24 @@ async fn sql_view_has_documented_columns() {
     }
     let names = text("SELECT group_concat(namespace || ':' || name, ' ') FROM resources");
     assert_eq!(names.as_deref(), Some(":cluster default:weather"));
+}
+
+#[tokio::test]
+async fn query_by_kind_and_namespace_uses_an_index() {
+    let store = Store::new();
+    store.apply(create("default/weather", QUERY)).await;
+    let file = Connection::open(store.path()).expect("readable while in use");
+    let query = "EXPLAIN QUERY PLAN SELECT name, status FROM resources \
+                 WHERE kind = 'Query' AND namespace = 'default'";
+    let mut prepared = file.prepare(query).expect(query);
+    let steps = prepared.query_map([], |row| row.get::<_, String>(3));
+    let steps: Vec<String> = steps.expect(query).map(|step| step.expect(query)).collect();
+    assert!(
+        steps
+            .iter()
+            .any(|step| step.contains("INDEX current_namespace")),
+        "{steps:?}"
+    );
 }
 
 #[tokio::test]
@@ -74,6 +98,6 @@ async fn documented_sql_statements_run() {
         }
         rows.push(count);
     }
-    // The only object is done, counts as one, and has both labels.
-    assert_eq!(rows, [0, 1, 1, 1]);
+    // The only object is done, counts as one, has both labels, and is shown.
+    assert_eq!(rows, [0, 1, 1, 1, 1]);
 }
