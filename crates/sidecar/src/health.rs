@@ -13,6 +13,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::driver::{Driver, DriverHealth};
 use crate::gate::Gate;
+use crate::metrics::Metrics;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(
     gate: Gate,
     health: watch::Sender<DriverHealth>,
     reporter: HealthReporter,
+    metrics: Metrics,
     stop: CancellationToken,
 ) {
     loop {
@@ -39,7 +41,9 @@ pub(crate) async fn run(
         let now = tokio::time::timeout(HEALTH_TIMEOUT, driver.health())
             .await
             .unwrap_or_else(|_| DriverHealth::NotReady("the store does not answer".to_owned()));
-        let serving = match published(&now, &gate) {
+        let published = published(&now, &gate);
+        metrics.health(&published);
+        let serving = match published {
             DriverHealth::Ready | DriverHealth::NoSpace(_) | DriverHealth::Fenced(_) => {
                 ServingStatus::Serving
             }

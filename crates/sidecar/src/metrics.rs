@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::driver::DriverHealth;
+
 /// Timeout of one scrape.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,6 +32,8 @@ pub(crate) struct Metrics {
     lists: Counter,
     gets: Counter,
     watches: Gauge,
+    ready: Gauge,
+    fenced: Gauge,
 }
 
 impl Metrics {
@@ -43,6 +47,8 @@ impl Metrics {
             lists: Counter::default(),
             gets: Counter::default(),
             watches: Gauge::default(),
+            ready: Gauge::default(),
+            fenced: Gauge::default(),
             registry: Arc::default(),
         };
         registry.register("batch_ops", "Operations per commit", batches);
@@ -59,6 +65,16 @@ impl Metrics {
         registry.register("lists", "Lists started", metrics.lists.clone());
         registry.register("gets", "Records requested by key", metrics.gets.clone());
         registry.register("watches", "Open watches", metrics.watches.clone());
+        registry.register(
+            "ready",
+            "1 while the store serves reads",
+            metrics.ready.clone(),
+        );
+        registry.register(
+            "fenced",
+            "1 while a fence rejects all writes",
+            metrics.fenced.clone(),
+        );
         *metrics.registry.lock() = registry;
         metrics
     }
@@ -81,6 +97,17 @@ impl Metrics {
 
     pub(crate) fn get(&self) {
         self.gets.inc();
+    }
+
+    /// Records the published health.
+    pub(crate) fn health(&self, health: &DriverHealth) {
+        let (ready, fenced) = match health {
+            DriverHealth::Ready | DriverHealth::NoSpace(_) => (1, 0),
+            DriverHealth::Fenced(_) => (1, 1),
+            DriverHealth::NotReady(_) | DriverHealth::Dead(_) => (0, 0),
+        };
+        self.ready.set(ready);
+        self.fenced.set(fenced);
     }
 
     /// Counts an open watch until the guard is dropped.
@@ -144,4 +171,28 @@ async fn answer(mut stream: TcpStream, text: String) -> std::io::Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fence_is_a_metric() {
+        let metrics = Metrics::new();
+        let why = || "moved".to_owned();
+        for (health, ready, fenced) in [
+            (DriverHealth::Fenced(why()), 1, 1),
+            (DriverHealth::Ready, 1, 0),
+            (DriverHealth::NotReady(why()), 0, 0),
+            (DriverHealth::Fenced(why()), 1, 1),
+        ] {
+            metrics.health(&health);
+            let text = metrics.text();
+            for (name, value) in [("ready", ready), ("fenced", fenced)] {
+                let line = format!("\nark_backend_{name} {value}\n");
+                assert!(text.contains(&line), "{line} in {text}");
+            }
+        }
+    }
 }

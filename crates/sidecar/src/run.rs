@@ -283,6 +283,7 @@ async fn start(
         gate.clone(),
         health_sender,
         reporter,
+        metrics.clone(),
         stop.clone(),
     ));
     background.spawn(retention.run(driver.clone(), fanout.clone(), health.clone(), stop.clone()));
