@@ -1,15 +1,14 @@
 //! The client of the Backend protocol. prost and tonic stop here.
 //!
 //! Three connections, so that a large list never delays a write or an event: one for unary calls,
-//! one for the change stream, one for bulk lists. Every call has a deadline. Writes and questions
-//! for the current revision that arrive together travel together.
+//! one for the change stream, one for bulk lists. Every call has a deadline. Concurrent writes
+//! share a call, and so do concurrent reads of the current revision.
 //!
-//! A driver is described on each connection before anything else is asked on it, and rejected if it
-//! is incompatible. Requests of clients reach it only once the objects of its store are loaded
-//! ([`Backend::admit`]).
+//! `Describe` is the first call on each connection; an incompatible driver is rejected. Requests of
+//! clients reach a driver only after the objects of its store are loaded ([`Backend::admit`]).
 //!
-//! A response of a lower epoch, or of a lower revision than was known when the call began, is
-//! rejected ([`Reason::WentBack`]).
+//! A response with a lower epoch, or with a lower revision than was known when the call began, is
+//! rejected ([`Reason::Regressed`]).
 
 mod key;
 mod record;
@@ -17,7 +16,7 @@ mod record;
 mod error;
 mod link;
 mod requests;
-mod seen;
+mod revision_guard;
 
 mod calls;
 mod check;
@@ -25,7 +24,7 @@ mod check;
 mod list;
 mod stream;
 
-mod current;
+mod revision_reader;
 mod writer;
 
 mod client;

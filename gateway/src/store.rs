@@ -1,11 +1,11 @@
-//! What is stored, as the registry sees it: reads, watches and writes of opaque objects.
+//! Stored objects: reads, watches and writes.
 //!
-//! Reads and watches are answered from one in-memory cache per resource, fed by a single stream of
-//! changes from the backend; writes go to the backend and come back through that stream. A
-//! consistent read asks the backend for its current revision (all readers that wait share one
-//! call) and then waits until the cache has it.
+//! One in-memory cache per resource serves reads and watches. A single stream of changes from the
+//! backend updates the caches, also with the writes of this server. A consistent read gets the
+//! current revision from the backend (concurrent readers share one call), and waits until the cache
+//! reaches it.
 //!
-//! The store knows nothing of schemas: a [`Decoder`] turns stored bytes into a [`Head`].
+//! The store does not depend on schemas: a [`Decoder`] converts stored bytes to a [`Head`].
 
 mod object;
 mod slot;
@@ -64,8 +64,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store that is served as soon as its task runs and has loaded it; large objects are read and
-    /// changed on `compute`.
+    /// A store, which serves once its task has loaded the objects. Work on large objects runs on
+    /// `compute`.
     #[must_use]
     pub fn new(
         endpoint: &Endpoint,
@@ -100,9 +100,9 @@ impl Store {
     /// One object, or `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if `freshness` needs the backend and it does not answer,
-    /// [`StoreError::FutureRevision`] if the revision asked for is not reached within 3 s,
-    /// [`StoreError::Unreadable`] if it is there but cannot be read,
+    /// [`StoreError::Unavailable`] if `freshness` needs the backend and it does not respond,
+    /// [`StoreError::FutureRevision`] if the requested revision is not reached within 3 s,
+    /// [`StoreError::Unreadable`] if the object cannot be decoded,
     /// [`StoreError::Initializing`] before the first load.
     pub async fn get(
         &self,
@@ -118,8 +118,8 @@ impl Store {
     /// A snapshot of the objects in a scope.
     ///
     /// # Errors
-    /// As [`Store::get`], for any object in the scope; [`StoreError::Compacted`] if an exact
-    /// revision is no longer held.
+    /// As [`Store::get`], for any object in the scope; [`StoreError::Compacted`] if the history no
+    /// longer contains an exact revision.
     pub async fn list(
         &self,
         resource: &ResourceId,
@@ -140,45 +140,46 @@ impl Store {
         self.inner.watch(resource, request).await
     }
 
-    /// Applies one change. A retry after an unknown outcome is made here, at most once applied.
+    /// Applies one change, at most once: a write with an unknown outcome is retried under its op
+    /// id.
     ///
     /// # Errors
     /// [`StoreError::Initializing`] before the first load;
     /// [`StoreError::Unavailable`] at once while the change stream is broken;
-    /// [`StoreError::OutcomeUnknown`] if it could not be learnt whether the change was stored;
-    /// every other error means that nothing was stored.
+    /// [`StoreError::OutcomeUnknown`] if the change may have been stored; after every other error,
+    /// nothing was stored.
     pub async fn write(&self, op: WriteOp) -> Result<WriteOutcome, StoreError> {
         self.inner.now()?;
         self.inner.expect_connected()?;
         let compute = self.compute.of(&op.origin.user);
-        let found = self.inner.cached_bytes(&op);
+        let stored_bytes = self.inner.cached_bytes(&op);
         let verdict = self
             .inner
             .backend
-            .write(op, found)
+            .write(op, stored_bytes)
             .await
             .map_err(StoreError::write)?;
         write::outcome(&compute, verdict, &self.inner.loader).await
     }
 
-    /// Where the work on large objects is done.
+    /// The thread pool for work on large objects.
     #[must_use]
     pub const fn compute(&self) -> &Pool {
         &self.compute
     }
 
-    /// Serves another set of resources; returns when they are loaded. `changed` names those that
-    /// were served before and must be read again, because their schema changed; their watches end.
+    /// Serves another set of resources, and returns when they are loaded. `changed` lists served
+    /// resources whose schema changed: they are loaded again, and their watches end.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the store is stopped or had to reload all objects.
+    /// [`StoreError::Unavailable`] if the store has stopped or had to reload all objects.
     pub async fn reload(
         &self,
         decoder: Arc<dyn Decoder>,
         changed: Vec<ResourceId>,
     ) -> Result<(), StoreError> {
         let (done, reloaded) = oneshot::channel();
-        let stopped = || StoreError::unavailable("resources are being loaded again".to_owned());
+        let stopped = || StoreError::unavailable("resources are being reloaded".to_owned());
         let reload = Reload {
             decoder,
             changed,
@@ -188,14 +189,14 @@ impl Store {
         reloaded.await.map_err(|_| stopped())
     }
 
-    /// Where the store stands, now and as it changes; [`Phase::ready`] answers readyz.
+    /// The phase of the store, and its changes.
     #[must_use]
     pub fn phase(&self) -> signal::Receiver<Phase> {
         self.inner.phase.subscribe()
     }
 
-    /// The number of stored objects of a resource, as far as the caches are complete; `None` before
-    /// the first load and for resources that are not served.
+    /// The number of cached objects of a resource; `None` before the first load and for resources
+    /// that are not served.
     #[must_use]
     pub fn count(&self, resource: &ResourceId) -> Option<usize> {
         let generation = self.inner.generation.load();
@@ -203,7 +204,7 @@ impl Store {
         Some(cache.snapshot().len())
     }
 
-    /// What the caches hold, for metrics.
+    /// Sizes of the caches, for metrics.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.inner
@@ -214,12 +215,13 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Puts the store's counters into a registry.
+    /// Registers the store's counters.
     pub fn register(&self, registry: &mut Registry) {
         self.inner.backend.requests().register(registry);
     }
 
-    /// Largest value that the driver takes, bytes; `None` if it did not say (yet).
+    /// Largest value that the driver accepts, bytes; `None` before the first load, or if it reports
+    /// none.
     #[must_use]
     pub fn value_limit(&self) -> Option<u64> {
         Some(self.inner.value_bytes.load(Ordering::Relaxed)).filter(|limit| *limit > 0)

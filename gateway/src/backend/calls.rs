@@ -19,68 +19,69 @@ use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::link::{Client, Link, Live};
 use crate::backend::record::Header;
 use crate::backend::requests::{Method, Requests};
-use crate::backend::seen::{Highest, Identity, Seen};
+use crate::backend::revision_guard::{Identity, Position, RevisionGuard};
 
-/// Longest wait for the answer to a read or to a start of a stream.
+/// Deadline of a read, and of the start of a stream.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
-/// How much longer the other side works on a call than we wait for it.
+/// Added to the deadline that the driver receives, so that this side's deadline expires first.
 const LEEWAY: Duration = Duration::from_secs(1);
-/// Oldest protocol this program speaks.
+/// Oldest minor version of the protocol that this program supports.
 const PROTOCOL_MINOR_MIN: u32 = 1;
-/// What a driver says of itself.
+
+/// Description of a driver and its store.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// The store now.
+    /// Current state of the store.
     pub header: Header,
     /// Name and version of the driver.
     pub driver: String,
     /// Whether past states can be listed.
     pub time_travel: bool,
-    /// Largest value, bytes; 0 if it did not say.
+    /// Largest value, bytes; 0 if the driver reports none.
     pub value_bytes: u64,
 }
 
-/// The connections, and what was seen through them. Every call passes [`Calls::live`], so that none
-/// reaches a driver which was not described on this connection or does not fit; those that clients
-/// cause pass [`Calls::admitted`] as well.
+/// The connections and the newest state that they reported. Every call passes [`Calls::live`], so
+/// that none reaches an incompatible driver; calls that clients cause also pass
+/// [`Calls::admitted`].
 #[derive(Clone, Debug)]
 pub(super) struct Calls {
     unary: Arc<Link>,
     watch: Arc<Link>,
     bulk: Arc<Link>,
-    seen: Arc<Seen>,
+    guard: Arc<RevisionGuard>,
     requests: Requests,
 }
 
 impl Calls {
-    /// Connections are made when they are first needed.
+    /// Calls over three links, each of which connects at its first use.
     pub(super) fn new(endpoint: &Endpoint) -> Self {
         let link = || Arc::new(Link::new(endpoint));
         Self {
             unary: link(),
             watch: link(),
             bulk: link(),
-            seen: Arc::new(Seen::new()),
+            guard: Arc::new(RevisionGuard::new()),
             requests: Requests::default(),
         }
     }
 
-    /// How often the backend was asked.
+    /// Counters of requests.
     pub(super) const fn requests(&self) -> &Requests {
         &self.requests
     }
 
-    /// See [`Seen::admit`].
+    /// See [`RevisionGuard::admit`].
     pub(super) fn admit(&self, header: &Header) {
-        self.seen.admit(header);
+        self.guard.admit(header);
     }
 
-    /// See [`Seen::identity`].
+    /// See [`RevisionGuard::identity`].
     pub(super) fn identity(&self) -> watch::Receiver<Option<Identity>> {
-        self.seen.identity()
+        self.guard.identity()
     }
 
-    /// Asks who the driver is.
+    /// Describes the driver and its store.
     pub(super) async fn describe(&self) -> Result<Description, Error> {
         self.on_live(&self.unary, |client| self.describe_on(client))
             .await
@@ -112,7 +113,7 @@ impl Calls {
         self.on_live(&self.watch, start).await
     }
 
-    /// Makes a call, once more if the connection turns out to have ended before it.
+    /// Makes a call, and repeats it once if its connection had ended.
     async fn on_live<A, F>(&self, link: &Link, call: impl Fn(Client) -> F) -> Result<A, Error>
     where
         F: Future<Output = Result<A, Error>>,
@@ -120,13 +121,13 @@ impl Calls {
         let live = self.live(link).await?;
         match call(live.client.clone()).await {
             Err(_) if live.is_spent() => {}
-            answer => return answer,
+            result => return result,
         }
         call(self.live(link).await?.client).await
     }
 
-    /// A connection whose driver was described and fits. It may have ended since, without a call on
-    /// it: then it is spent, and another is made.
+    /// A connection to a compatible driver. An idle connection may have ended: then it is spent,
+    /// and a new one is made.
     async fn live(&self, link: &Link) -> Result<Live, Error> {
         if let Some(live) = link.serving() {
             return Ok(live);
@@ -141,76 +142,81 @@ impl Calls {
         Ok(live)
     }
 
-    /// As [`Calls::live`], for what a client asks: only of the store that is loaded.
+    /// As [`Calls::live`], for calls that clients cause: they reach only the loaded store.
     async fn admitted(&self, link: &Link) -> Result<Live, Error> {
         let live = self.live(link).await?;
-        self.seen.check_admitted()?;
+        self.guard.check_admitted()?;
         Ok(live)
     }
 
-    /// Asks who the driver is, and whether it fits.
+    /// Describes the driver and checks that it is compatible.
     async fn describe_on(&self, mut client: Client) -> Result<Description, Error> {
         let request = v1::DescribeRequest {
             protocol_minor: PROTOCOL_MINOR,
             client: concat!("ark-apiserver ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        let floor = self.seen.highest();
+        let floor = self.guard.position();
         self.requests.count(Method::Describe);
-        let answer = unary(READ_TIMEOUT, request, |request| client.describe(request)).await;
-        // Whatever becomes of the question, nothing can have been stored by it.
-        let answer = answer.map_err(|error| Error {
+        let response = unary(READ_TIMEOUT, request, |request| client.describe(request)).await;
+        // `Describe` stores nothing, so no failure leaves its outcome unknown.
+        let response = response.map_err(|error| Error {
             outcome: Outcome::NotApplied,
             ..error
         })?;
-        if answer.import_progress.is_some() {
-            // What the store will be, and on which revision it will stand, the import decides.
+        if response.import_progress.is_some() {
+            // The import decides the identity and the revision of the store.
             let message = "an import into the store is unfinished";
             return Err(Error::new(Reason::NotReady, message));
         }
-        let (low, high) = (answer.protocol_minor_min, answer.protocol_minor_max);
+        let (low, high) = (response.protocol_minor_min, response.protocol_minor_max);
         if low > PROTOCOL_MINOR || high < PROTOCOL_MINOR_MIN {
-            return Err(Error::refused(format!(
-                "storage driver {} {} speaks ark.backend.v1 minor {low} to {high}, this \
+            return Err(Error::incompatible(format!(
+                "storage driver {} {} supports ark.backend.v1 minor {low} to {high}, this \
                  ark-apiserver {PROTOCOL_MINOR_MIN} to {PROTOCOL_MINOR}: upgrade the older one",
-                answer.driver, answer.driver_version
+                response.driver, response.driver_version
             )));
         }
-        // Only now: the state of an incompatible driver is not recorded.
-        let header = self.note(answer.header.clone(), floor)?;
-        let time_travel = answer
+        // After the check, so that the state of an incompatible driver is not recorded.
+        let header = self.note(response.header.clone(), floor)?;
+        let time_travel = response
             .capabilities()
             .any(|it| it == v1::describe_response::Capability::TimeTravel);
-        let value_bytes = answer.limits.map_or(0, |limits| limits.value_bytes);
+        let value_bytes = response.limits.map_or(0, |limits| limits.value_bytes);
         Ok(Description {
             header,
-            driver: format!("{} {}", answer.driver, answer.driver_version),
+            driver: format!("{} {}", response.driver, response.driver_version),
             time_travel,
             value_bytes: u64::try_from(value_bytes).unwrap_or(0),
         })
     }
 
-    pub(super) fn note(&self, header: Option<v1::Header>, floor: Highest) -> Result<Header, Error> {
+    /// Records a header, which must not be below `floor`.
+    pub(super) fn note(
+        &self,
+        header: Option<v1::Header>,
+        floor: Position,
+    ) -> Result<Header, Error> {
         let header = check::header(header)?;
-        self.seen.note(&header, floor)?;
+        self.guard.note(&header, floor)?;
         Ok(header)
     }
 
-    /// Records a header that may lag behind revisions that others have observed.
+    /// Records a header that may lag behind the newest reported revision.
     pub(super) fn note_lagging(&self, header: Option<v1::Header>) -> Result<Header, Error> {
-        self.note(header, Highest::default())
+        self.note(header, Position::default())
     }
 
     pub(super) async fn current_revision(&self) -> Result<Revision, Error> {
         let deadline = Instant::now() + READ_TIMEOUT;
         let mut live = self.connected(deadline).await?;
-        let floor = self.seen.highest();
+        let floor = self.guard.position();
         self.requests.count(Method::CurrentRevision);
         let request = v1::CurrentRevisionRequest {};
         let rest = deadline.saturating_duration_since(Instant::now());
-        let answer = unary(rest, request, |request| {
+        let response = unary(rest, request, |request| {
             live.client.current_revision(request)
         });
-        Ok(self.note(answer.await?.header, floor)?.revision)
+        Ok(self.note(response.await?.header, floor)?.revision)
     }
 
     /// One attempt to write a batch.
@@ -224,39 +230,36 @@ impl Calls {
         let count = ops.len();
         self.requests.count(Method::Write);
         let request = v1::WriteRequest { ops };
-        let answer = unary(timeout, request, |mut request| {
+        let response = unary(timeout, request, |mut request| {
             for id in audit_ids {
                 request.metadata_mut().append(AUDIT_ID_METADATA, id.clone());
             }
             live.client.write(request)
         });
-        let answer = answer.await?;
+        let response = response.await?;
         let open = |error| Error {
             outcome: Outcome::Unknown,
             ..error
         };
-        self.note_lagging(answer.header).map_err(open)?;
-        if answer.results.len() != count {
-            let message = format!("{} verdicts for {count} writes", answer.results.len());
+        self.note_lagging(response.header).map_err(open)?;
+        if response.results.len() != count {
+            let message = format!("{} verdicts for {count} writes", response.results.len());
             return Err(open(check::broken(message)));
         }
-        Ok(answer.results)
+        Ok(response.results)
     }
 
-    /// The connection for what clients ask, by a deadline; nothing was asked if there is none.
+    /// The connection for calls that clients cause. On an error, no call was made.
     async fn connected(&self, deadline: Instant) -> Result<Live, Error> {
         let connected = tokio::time::timeout_at(deadline, self.admitted(&self.unary));
-        let late = |_| {
-            Error::new(
-                Reason::Deadline,
-                "the storage backend does not say who it is",
-            )
-        };
-        connected.await.map_err(late)?
+        connected.await.map_err(|_| {
+            let message = "no connection to a described storage driver before the deadline";
+            Error::new(Reason::Deadline, message)
+        })?
     }
 }
 
-/// A unary call with a deadline that both sides know.
+/// A unary call whose deadline both sides enforce.
 async fn unary<Q, A, F>(
     timeout: Duration,
     request: Q,
@@ -268,23 +271,23 @@ where
     within(timeout, call(timed(request, timeout))).await
 }
 
-/// A request with a deadline for the other side. Ours comes first: an answer that it gave up may
-/// overtake ours, and would not say whose time was up.
+/// A request with a deadline for the driver. It is later than this side's: a driver whose deadline
+/// expires first cancels the call, which is indistinguishable from a broken connection.
 fn timed<Q>(request: Q, timeout: Duration) -> Request<Q> {
     let mut request = Request::new(request);
     request.set_timeout(timeout + LEEWAY);
     request
 }
 
-/// Bounds a call on this side, should the connection itself hang.
+/// Bounds a call on this side, also if the connection hangs.
 async fn within<A>(
     timeout: Duration,
     call: impl Future<Output = Result<Response<A>, Status>>,
 ) -> Result<A, Error> {
     match tokio::time::timeout(timeout, call).await {
-        Ok(answer) => Ok(answer?.into_inner()),
+        Ok(response) => Ok(response?.into_inner()),
         Err(_) => {
-            let message = format!("no answer within {} s", timeout.as_secs());
+            let message = format!("no response within {} s", timeout.as_secs());
             Err(Error {
                 outcome: Outcome::Unknown,
                 ..Error::new(Reason::Deadline, message)
@@ -298,7 +301,7 @@ mod tests {
     use super::{LEEWAY, READ_TIMEOUT, timed};
 
     #[test]
-    fn the_other_sides_timer_does_not_go_off_before_ours() {
+    fn driver_deadline_expires_after_this_side() {
         let request = timed((), READ_TIMEOUT);
         let timeout = request.metadata().get("grpc-timeout").expect("a deadline");
         let due = (READ_TIMEOUT + LEEWAY).as_micros();

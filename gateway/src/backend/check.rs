@@ -1,7 +1,7 @@
-//! What an answer of a driver must be: one that is not is an error, and nothing of it is remembered.
+//! Validation of responses. An invalid response is an error, and none of it is used.
 //!
-//! A driver may be old, new, broken or somebody else's. What it says of revisions, keys and order
-//! becomes what clients are shown, so it is looked at once, here.
+//! Drivers of any version and vendor may be connected. Revisions, keys and order of their responses
+//! are passed on to clients, so they are validated once, here.
 
 use api_types::revision::Revision;
 use backend_proto::limits::MAX_REVISION;
@@ -11,7 +11,7 @@ use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::key::{ObjectKey, ResourceId};
 use crate::backend::record::{Action, Cause, Change, Header, Record, Verdict, WriteOp};
 
-/// An answer that breaks the protocol.
+/// A response that violates the protocol.
 pub(super) fn broken(message: impl Into<String>) -> Error {
     Error::new(Reason::Broken, message)
 }
@@ -27,9 +27,12 @@ pub(super) fn revision(number: i64) -> Result<Revision, Error> {
 
 /// The state of the store.
 pub(super) fn header(header: Option<v1::Header>) -> Result<Header, Error> {
-    let header = header.ok_or_else(|| broken("the storage driver answered without a header"))?;
+    let header =
+        header.ok_or_else(|| broken("the storage driver sent a response without a header"))?;
     if header.store_id.is_empty() {
-        return Err(broken("the storage driver answered without a store id"));
+        return Err(broken(
+            "the storage driver sent a response without a store id",
+        ));
     }
     let epoch = self::revision(header.epoch)?;
     let revision = self::revision(header.revision)?;
@@ -48,7 +51,7 @@ pub(super) fn header(header: Option<v1::Header>) -> Result<Header, Error> {
     })
 }
 
-/// A record, probably of this resource, whose text is then shared.
+/// A record. If it is of the resource `likely`, it shares its text.
 pub(super) fn record(record: v1::Record, likely: Option<&ResourceId>) -> Result<Record, Error> {
     let key = record
         .key
@@ -72,7 +75,9 @@ fn object_key(key: &v1::Key) -> Result<ObjectKey, Error> {
     let parts = [&key.group, &key.resource, &key.namespace, &key.name];
     let ambiguous = parts.iter().any(|part| part.contains(['/', '\0']));
     if ambiguous || key.resource.is_empty() || key.name.is_empty() {
-        return Err(broken("the storage driver reported a record under no key"));
+        return Err(broken(
+            "the storage driver reported a record with an invalid key",
+        ));
     }
     Ok(ObjectKey::new(&key.namespace, &key.name))
 }
@@ -87,7 +92,7 @@ pub(super) fn change(event: v1::Event) -> Result<Change, Error> {
     let found = record.revision;
     match kind {
         Type::Created | Type::Updated if found == revision => Ok(Change::Put(record)),
-        // The record as it was before.
+        // The record before its deletion.
         Type::Deleted if found < revision => Ok(Change::Delete {
             resource: record.resource,
             key: record.key,
@@ -106,8 +111,8 @@ pub(super) fn verdict(op: &WriteOp, result: v1::OpResult) -> Result<Verdict<Reco
     let checked = match result.verdict {
         Some(Wire::Applied(applied)) => self::applied(op, applied),
         Some(Wire::Conflict(conflict)) => self::conflict(op, conflict),
-        Some(Wire::Refused(error)) => return Err(refused(error)),
-        None => Err(broken("the storage driver gave no verdict")),
+        Some(Wire::Refused(error)) => return Err(rejected(error)),
+        None => Err(broken("the storage driver returned no verdict")),
     };
     checked.map_err(|error| Error {
         outcome: Outcome::Unknown,
@@ -116,8 +121,8 @@ pub(super) fn verdict(op: &WriteOp, result: v1::OpResult) -> Result<Verdict<Reco
 }
 
 fn applied(op: &WriteOp, applied: v1::op_result::Applied) -> Result<Verdict<Record>, Error> {
-    // The record that was deleted. Callers have read it, so it is checked only.
-    shown(op, applied.deleted)?;
+    // Callers have the deleted record already, so it is only validated.
+    returned(op, applied.deleted)?;
     Ok(Verdict::Applied {
         revision: revision(applied.revision)?,
         noop: applied.noop,
@@ -132,30 +137,30 @@ fn conflict(op: &WriteOp, conflict: v1::op_result::Conflict) -> Result<Verdict<R
         (Action::Update { .. } | Action::Delete, Wire::Revision) if op.expected.is_some() => {
             Cause::Revision
         }
-        // A caller that retries because of it would retry forever.
+        // A caller would retry such a conflict forever.
         _ => {
             return Err(broken(
-                "a write was refused for an expectation that it has not",
+                "the storage driver reported a conflict with an expectation that the write lacks",
             ));
         }
     };
-    let current = shown(op, conflict.current)?;
+    let current = returned(op, conflict.current)?;
     Ok(Verdict::Conflict { cause, current })
 }
 
-/// The record that a verdict shows, which is that of the operation's key.
-fn shown(op: &WriteOp, shown: Option<v1::Record>) -> Result<Option<Record>, Error> {
-    let Some(shown) = shown else { return Ok(None) };
-    let shown = record(shown, Some(&op.resource))?;
-    if (&shown.resource, &shown.key) != (&op.resource, &op.key) {
-        return Err(broken("the verdict over a write shows another record"));
+/// The record in a verdict, which must have the key of the operation.
+fn returned(op: &WriteOp, found: Option<v1::Record>) -> Result<Option<Record>, Error> {
+    let Some(found) = found else { return Ok(None) };
+    let found = record(found, Some(&op.resource))?;
+    if (&found.resource, &found.key) != (&op.resource, &op.key) {
+        return Err(broken("the verdict of a write contains another record"));
     }
-    Ok(Some(shown))
+    Ok(Some(found))
 }
 
-fn refused(error: v1::BackendError) -> Error {
+fn rejected(error: v1::BackendError) -> Error {
     use backend_proto::error::Outcome as Wire;
-    // Nothing was stored, unless the detail says otherwise.
+    // Nothing was stored, unless the error states otherwise.
     let outcome = match error.outcome() {
         Wire::Unknown | Wire::Applied => Outcome::Unknown,
         Wire::NotApplied | Wire::Unspecified => Outcome::NotApplied,

@@ -10,17 +10,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::calls::{Calls, Description};
-use crate::backend::current::{Asker, Current};
 use crate::backend::error::Error;
 use crate::backend::key::ResourceId;
 use crate::backend::list::{LoadBudget, RecordStream};
 use crate::backend::record::{Header, Record, Verdict, WriteOp, signed};
 use crate::backend::requests::Requests;
-use crate::backend::seen::Identity;
+use crate::backend::revision_guard::Identity;
+use crate::backend::revision_reader::{RevisionReader, RevisionTask};
 use crate::backend::stream::ChangeStream;
 use crate::backend::writer::{Queue, Writer};
 
-/// Longest silence of the change stream before the backend says that nothing happened.
+/// Interval of the backend's progress messages on an idle change stream.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Client of one backend; cheap to clone.
@@ -28,69 +28,69 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 pub struct Backend {
     calls: Calls,
     queue: Queue,
-    asker: Asker,
+    revisions: RevisionReader,
 }
 
-/// The background work of a [`Backend`]; nothing is written or asked unless it runs.
+/// The background work of a [`Backend`]; writes and reads of the revision need it.
 #[derive(Debug)]
 pub struct BackendTasks {
     writer: Writer,
-    current: Current,
+    revisions: RevisionTask,
 }
 
 impl Backend {
-    /// A client; connections are made when they are first needed.
+    /// A client that connects at its first call.
     #[must_use]
     pub fn new(endpoint: &Endpoint) -> (Self, BackendTasks) {
         let calls = Calls::new(endpoint);
         let (queue, writer) = Writer::new(calls.clone());
-        let (asker, current) = Current::new(calls.clone());
+        let (reader, revisions) = RevisionTask::new(calls.clone());
         let backend = Self {
             calls,
             queue,
-            asker,
+            revisions: reader,
         };
-        (backend, BackendTasks { writer, current })
+        (backend, BackendTasks { writer, revisions })
     }
 
-    /// Asks who the driver is.
+    /// Describes the driver and its store.
     ///
     /// # Errors
-    /// [`super::Reason::Refused`] with a sentence for an operator if it does not fit this program,
-    /// [`super::Reason::NotReady`] while an import is unfinished.
+    /// [`super::Reason::Incompatible`] with a sentence for an operator if the driver does not fit
+    /// this program, [`super::Reason::NotReady`] while an import is unfinished.
     pub async fn describe(&self) -> Result<Description, Error> {
         self.calls.describe().await
     }
 
-    /// Lets the calls of clients through, once the objects of the store are loaded that this header
-    /// is of.
+    /// Admits the calls of clients. The objects of the store with this header are loaded.
     pub fn admit(&self, header: &Header) {
         self.calls.admit(header);
     }
 
-    /// Makes one change, together with others that are made at the same time. What became of a
-    /// broken call is found out by asking again. `found` is about how many bytes the record has that
-    /// the verdict may show, 0 if that is not known: calls are cut to it.
+    /// Makes one change, in one call with concurrent changes. If the outcome of a call is unknown,
+    /// it is repeated with the same op id. `stored_bytes` is the approximate size of the stored
+    /// record, which the verdict may contain, or 0 if it is unknown: it bounds the response of a
+    /// call.
     ///
     /// # Errors
-    /// [`super::Reason::NotReady`] before [`Backend::admit`]; with [`super::Outcome::Unknown`] if the
-    /// outcome could not be determined in time.
-    pub async fn write(&self, op: WriteOp, found: usize) -> Result<Verdict<Record>, Error> {
-        self.queue.write(op, found).await
+    /// [`super::Reason::NotReady`] before [`Backend::admit`]; with [`super::Outcome::Unknown`] if
+    /// the outcome could not be determined before the deadline.
+    pub async fn write(&self, op: WriteOp, stored_bytes: usize) -> Result<Verdict<Record>, Error> {
+        self.queue.write(op, stored_bytes).await
     }
 
-    /// The newest revision: not below any that was returned before this call.
+    /// The newest revision. It is not below any revision that was returned before this call.
     ///
     /// # Errors
-    /// [`super::Reason::NotReady`] before [`Backend::admit`], or if the backend does not answer.
+    /// [`super::Reason::NotReady`] before [`Backend::admit`], or if the backend does not respond.
     pub async fn current_revision(&self) -> Result<Revision, Error> {
-        self.asker.ask().await
+        self.revisions.read().await
     }
 
-    /// Reads all records of a resource at a revision; now if there is none.
+    /// Lists all records of a resource at a revision, or the newest state if it is `None`.
     ///
     /// # Errors
-    /// [`super::Reason::Compacted`], or if the backend does not answer.
+    /// [`super::Reason::Compacted`], or if the backend does not respond.
     pub(crate) async fn list(
         &self,
         resource: &ResourceId,
@@ -126,7 +126,7 @@ impl Backend {
         Ok(ChangeStream::new(stream, self.calls.clone(), after))
     }
 
-    /// How often the backend was asked.
+    /// Counters of requests.
     pub(crate) const fn requests(&self) -> &Requests {
         self.calls.requests()
     }
@@ -142,14 +142,14 @@ impl Backend {
 pub(crate) struct IdentityWatch(watch::Receiver<Option<Identity>>);
 
 impl IdentityWatch {
-    /// Takes the identity seen by now as the known one, if it is of this epoch.
+    /// Accepts the current identity if it has this epoch.
     pub(crate) fn accept(&mut self, epoch: u64) {
-        let seen = self
+        let current = self
             .0
             .borrow_and_update()
             .as_ref()
             .map(|identity| identity.epoch);
-        if seen.is_some_and(|seen| seen != epoch) {
+        if current.is_some_and(|current| current != epoch) {
             self.0.mark_changed();
         }
     }
@@ -157,18 +157,18 @@ impl IdentityWatch {
     /// Waits until it differs from the accepted one.
     pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            // The sender lives as long as any client; without one nothing changes.
+            // Every client holds the sender; without a client nothing changes.
             std::future::pending::<()>().await;
         }
     }
 }
 
 impl BackendTasks {
-    /// Runs until cancelled, then finishes the writes under way.
+    /// Runs until cancelled, then completes the writes in flight.
     pub async fn run(self, cancel: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.writer.run(cancel.clone()));
-        tasks.spawn(self.current.run(cancel));
+        tasks.spawn(self.revisions.run(cancel));
         while tasks.join_next().await.is_some() {}
     }
 }

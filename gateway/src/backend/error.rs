@@ -1,72 +1,72 @@
-//! Failed calls, by meaning.
+//! Errors of calls.
 
 use std::time::Duration;
 
 use backend_proto::error as wire;
 use tonic::{Code, Status};
 
-/// Bytes of a driver's sentence that are kept: it is repeated in logs and to every client that waits.
+/// Largest message of a driver, bytes: logs and the responses of all waiting clients repeat it.
 const MESSAGE_BYTES: usize = 1024;
-/// The longest wait that a driver can advise clients to.
-const LONGEST_ADVICE: Duration = Duration::from_secs(60);
+/// Largest `Retry-After` that a driver can request.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A call that failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// What went wrong.
+    /// The kind of error.
     pub reason: Reason,
-    /// What became of the writes of the call.
+    /// The outcome of the writes of the call.
     pub outcome: Outcome,
-    /// When to try again, if the backend advised.
+    /// When to retry, if the backend set it.
     pub retry_after: Option<Duration>,
     /// One sentence for an operator.
     pub message: String,
 }
 
-/// What went wrong.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The revision is below the compact revision.
     Compacted,
     /// The revision does not exist yet.
     FutureRevision,
-    /// Commits may be missing: drop caches and describe again.
+    /// Commits may be missing: drop the caches, and describe the driver again.
     EpochChanged,
-    /// A bound was reached; try again later.
+    /// A limit was reached; retry later.
     Overloaded,
     /// Disk or quota is full.
     NoSpace,
     /// Above a limit of the driver.
     TooLarge,
-    /// The driver starts, stands by or has lost its database.
+    /// The driver is starting, is a standby, or has lost its database.
     NotReady,
-    /// No connection to the driver, or it broke.
+    /// The driver cannot be reached, or the connection broke.
     Unreachable,
     /// Stored data failed its checksum.
     Corrupt,
-    /// The watch fell behind and was cut.
+    /// The watch fell behind and was ended.
     TooSlow,
-    /// No answer in time.
+    /// No response before the deadline.
     Deadline,
-    /// The driver does not have the call.
+    /// The driver does not implement the call.
     Unimplemented,
-    /// The answer is older than what was seen before: another or a restored store.
-    WentBack,
-    /// The driver and this program do not fit; see the message.
-    Refused,
-    /// The answer breaks the protocol: a fault of the driver.
+    /// The response has a lower epoch or revision than an earlier one: another or a restored store.
+    Regressed,
+    /// The driver and this program are incompatible; see the message.
+    Incompatible,
+    /// The response violates the protocol: a bug of the driver.
     Broken,
-    /// A fault of the driver or of this program.
+    /// A bug of the driver or of this program.
     Internal,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing was stored.
     NotApplied,
-    /// It may have been stored; ask again with the same op id.
+    /// It may have been stored; retry with the same op id.
     Unknown,
 }
 
@@ -81,18 +81,18 @@ impl Error {
         }
     }
 
-    /// The driver does not fit.
-    pub(super) fn refused(message: impl Into<String>) -> Self {
-        Self::new(Reason::Refused, message)
+    /// The driver is incompatible.
+    pub(super) fn incompatible(message: impl Into<String>) -> Self {
+        Self::new(Reason::Incompatible, message)
     }
 
-    /// One sentence, whatever a driver takes for one.
-    fn sentence(mut message: String) -> String {
+    /// A message of bounded length.
+    fn bounded(mut message: String) -> String {
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
         message
     }
 
-    /// A failure inside an answered call.
+    /// The error in the details of a response.
     pub(super) fn from_wire(error: wire::BackendError) -> Self {
         let reason = match error.reason() {
             wire::Reason::Compacted => Reason::Compacted,
@@ -112,19 +112,19 @@ impl Error {
         };
         let outcome = match error.outcome() {
             wire::Outcome::NotApplied => Outcome::NotApplied,
-            // A verdict is wanted even for what was surely applied: ask again for it.
+            // An applied write is retried as well: its verdict is missing.
             wire::Outcome::Unknown | wire::Outcome::Applied | wire::Outcome::Unspecified => {
                 Outcome::Unknown
             }
         };
-        let advice = u64::try_from(error.retry_after_ms).unwrap_or(0);
-        let advice = Duration::from_millis(advice).min(LONGEST_ADVICE);
-        let retry_after = Some(advice).filter(|advice| !advice.is_zero());
+        let retry_after = u64::try_from(error.retry_after_ms).unwrap_or(0);
+        let retry_after = Duration::from_millis(retry_after).min(MAX_RETRY_AFTER);
+        let retry_after = Some(retry_after).filter(|pause| !pause.is_zero());
         Self {
             reason,
             outcome,
             retry_after,
-            message: Self::sentence(error.message),
+            message: Self::bounded(error.message),
         }
     }
 }
@@ -134,23 +134,23 @@ impl From<Status> for Error {
         if let Some(typed) = wire::from_status(&status) {
             return Self::from_wire(typed);
         }
-        // No typed error: it comes from the transport, not from the driver.
+        // Without details the error comes from the transport, not from the driver.
         let (reason, outcome) = match status.code() {
             _ if caused_by::<tonic::ConnectError>(&status) => {
                 (Reason::Unreachable, Outcome::NotApplied)
             }
-            // The client's own timer also ends as a cancelled call; others are of a connection
-            // that went away.
+            // The client's own timeout also cancels the call; other cancellations are of a lost
+            // connection.
             _ if caused_by::<tonic::TimeoutExpired>(&status) => {
                 (Reason::Deadline, Outcome::Unknown)
             }
-            // The other side's timer, which went off first.
+            // The driver's timeout, which expired first.
             Code::Cancelled if status.message() == tonic::TimeoutExpired(()).to_string() => {
                 (Reason::Deadline, Outcome::Unknown)
             }
             Code::DeadlineExceeded => (Reason::Deadline, Outcome::Unknown),
             Code::Unimplemented => (Reason::Unimplemented, Outcome::NotApplied),
-            // Such as an answer above the largest message: what it answers was done.
+            // Such as a response above the largest message: the call itself was executed.
             Code::OutOfRange => (Reason::Internal, Outcome::Unknown),
             Code::InvalidArgument => (Reason::Internal, Outcome::NotApplied),
             _ => (Reason::Unreachable, Outcome::Unknown),
@@ -159,12 +159,12 @@ impl From<Status> for Error {
             reason,
             outcome,
             retry_after: None,
-            message: Self::sentence(status.message().to_owned()),
+            message: Self::bounded(status.message().to_owned()),
         }
     }
 }
 
-/// Whether an error of this type is behind a status.
+/// Whether an error of this type caused a status.
 fn caused_by<E: std::error::Error + 'static>(status: &Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
@@ -183,7 +183,7 @@ mod tests {
     use super::{Error, Outcome, Reason};
 
     #[test]
-    fn what_the_transport_says_leaves_the_outcome_open() {
+    fn transport_errors_leave_the_outcome_unknown() {
         let codes = [
             (Code::OutOfRange, Reason::Internal),
             (Code::ResourceExhausted, Reason::Unreachable),
@@ -192,15 +192,15 @@ mod tests {
             (Code::DeadlineExceeded, Reason::Deadline),
         ];
         for (code, reason) in codes {
-            let error = Error::from(Status::new(code, "from somewhere"));
-            let due = (reason, Outcome::Unknown);
-            assert_eq!((error.reason, error.outcome), due, "{code:?}");
+            let error = Error::from(Status::new(code, "of the transport"));
+            let expected = (reason, Outcome::Unknown);
+            assert_eq!((error.reason, error.outcome), expected, "{code:?}");
         }
     }
 
     #[test]
-    fn a_timer_of_the_other_side_is_no_broken_connection() {
-        // As it comes over the wire: without its cause.
+    fn timeout_of_the_driver_is_a_deadline_error() {
+        // As received over the wire: without its source.
         let error = Error::from(Status::cancelled("Timeout expired"));
         assert_eq!(error.reason, Reason::Deadline);
         assert_eq!(error.outcome, Outcome::Unknown);

@@ -1,5 +1,5 @@
-//! A connection that is good for as long as it lasts: lost, it is replaced and never made again by
-//! itself, so that the driver at the other end has been described on it.
+//! A connection that never reconnects. A lost one is replaced, so that `Describe` precedes every
+//! other call on a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,12 @@ use tonic::transport::Channel;
 
 pub(super) type Client = BackendClient<Channel>;
 
-/// One use of an endpoint, and the connection that serves it now.
+/// One use of an endpoint, and its current connection.
 #[derive(Debug)]
 pub(super) struct Link {
     endpoint: Endpoint,
     live: Mutex<Option<Live>>,
-    /// Held by the call that connects; the others wait for it.
+    /// Held by the call that connects; other calls wait for it.
     connecting: tokio::sync::Mutex<()>,
 }
 
@@ -29,12 +29,12 @@ pub(super) struct Live {
     spent: Spent,
 }
 
-/// Whether a connection ended, or never came up.
+/// Set when a connection ended or could not be established.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spent(Arc<AtomicBool>);
 
 impl Link {
-    /// A link that connects when it is first used.
+    /// A link that connects at its first use.
     pub(super) fn new(endpoint: &Endpoint) -> Self {
         Self {
             endpoint: endpoint.clone(),
@@ -48,13 +48,13 @@ impl Link {
         self.connecting.lock().await
     }
 
-    /// The connection that serves now.
+    /// The current connection, unless it has ended.
     pub(super) fn serving(&self) -> Option<Live> {
         let live = self.live.lock();
         live.as_ref().filter(|live| !live.is_spent()).cloned()
     }
 
-    /// A new connection, which serves once it is kept.
+    /// A new connection. [`Self::keep`] makes it the current one.
     pub(super) fn connect(&self) -> Live {
         let spent = Spent::default();
         let lost = spent.clone();
@@ -65,14 +65,14 @@ impl Link {
         Live { client, spent }
     }
 
-    /// Lets a connection serve.
+    /// Makes a connection the current one.
     pub(super) fn keep(&self, live: Live) {
         *self.live.lock() = Some(live);
     }
 }
 
 impl Live {
-    /// Whether the connection is of no more use.
+    /// Whether the connection has ended.
     pub(super) fn is_spent(&self) -> bool {
         self.spent.0.load(Ordering::Acquire)
     }

@@ -1,4 +1,4 @@
-//! All records of a resource on their way into memory.
+//! Lists: streams of all records of a resource.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,32 +14,32 @@ use crate::backend::error::{Error, Reason};
 use crate::backend::key::{ObjectKey, ResourceId};
 use crate::backend::record::{Header, Record};
 
-/// Longest wait for the next piece of a list.
+/// Deadline of the next message of a list.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(15);
-/// Chunks without a record that may follow each other: a list that goes on for ever without coming
-/// further is none. A driver has no reason to send one.
+/// Longest run of chunks without a record. A driver has no reason to send one; the limit ends a
+/// list that never completes.
 const EMPTY_CHUNKS: u32 = 64;
-/// Most bytes of a chunk that holds several records: several times what the protocol allows, and
-/// still little enough for the chunks that are decoded at the same time.
+/// Largest chunk with several records, bytes: well above the protocol's limit, and small enough for
+/// the chunks that are decoded concurrently.
 const CHUNK_BYTES_MAX: usize = 16 * CHUNK_BYTES;
-/// Memory of a record beside its value, at least.
+/// Least memory of a record besides its value, bytes.
 const RECORD_BYTES: usize = 256;
 
-/// A list under way. Complete only when [`RecordStream::next`] gave `None`.
+/// An open list. It is complete once [`RecordStream::next`] returns `None`.
 #[derive(Debug)]
 pub(crate) struct RecordStream {
     stream: Streaming<v1::ListResponse>,
     resource: ResourceId,
     header: Header,
     count: i64,
-    /// The last key.
+    /// The key of the last record.
     last: Option<ObjectKey>,
-    /// Chunks without a record, since the last with one.
+    /// Chunks without a record since the last one with a record.
     empty: u32,
     budget: LoadBudget,
 }
 
-/// Memory that the lists of one load may take together; clones share it.
+/// Memory for all lists of one load; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadBudget {
     limit: u64,
@@ -47,7 +47,7 @@ pub(crate) struct LoadBudget {
 }
 
 impl LoadBudget {
-    /// A budget of so many bytes.
+    /// A budget in bytes.
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
@@ -61,8 +61,8 @@ impl LoadBudget {
             return Ok(());
         }
         let message = format!(
-            "the objects of the store are larger than {} MiB together: raise --watch-cache-bytes \
-             on a machine that has the memory",
+            "the objects of the store exceed {} MiB in total: raise --watch-cache-bytes on a \
+             machine that has the memory",
             self.limit >> 20
         );
         Err(Error::new(Reason::TooLarge, message))
@@ -76,7 +76,7 @@ impl RecordStream {
         resource: ResourceId,
         budget: LoadBudget,
     ) -> Result<Self, Error> {
-        match piece(&mut stream).await? {
+        match part(&mut stream).await? {
             Some(v1::list_response::Part::Header(header)) => Ok(Self {
                 stream,
                 resource,
@@ -86,11 +86,11 @@ impl RecordStream {
                 empty: 0,
                 budget,
             }),
-            _ => Err(broken("a list began without its header")),
+            _ => Err(broken("a list does not start with its header")),
         }
     }
 
-    /// State of the store; `revision` is the snapshot's.
+    /// State of the store; its revision is that of the list.
     #[must_use]
     pub(crate) const fn header(&self) -> &Header {
         &self.header
@@ -99,25 +99,25 @@ impl RecordStream {
     /// The next records, or `None` after the last.
     ///
     /// # Errors
-    /// If the stream broke, is short, holds what is not asked for, or is larger than the budget.
+    /// If the stream breaks, is incomplete, contains other records, or exceeds the budget.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Record>>, Error> {
-        match piece(&mut self.stream).await? {
+        match part(&mut self.stream).await? {
             Some(v1::list_response::Part::Chunk(chunk)) => self.take(chunk.records).map(Some),
             Some(v1::list_response::Part::Trailer(trailer)) => {
                 if trailer.count == self.count && !trailer.more {
                     return Ok(None);
                 }
                 Err(broken(format!(
-                    "a list of {} records came as {}",
+                    "a list announced {} records and contained {}",
                     trailer.count, self.count
                 )))
             }
             Some(v1::list_response::Part::Header(_)) => {
-                Err(broken("a list has a header in its middle"))
+                Err(broken("a list contains a second header"))
             }
             None => Err(Error::new(
                 Reason::Unreachable,
-                "a list ended without its trailer",
+                "a list ended without a trailer",
             )),
         }
     }
@@ -128,7 +128,7 @@ impl RecordStream {
             .map(|record| record.value.len() + RECORD_BYTES);
         let bytes: usize = bytes.sum();
         if records.len() > 1 && bytes > CHUNK_BYTES_MAX {
-            let message = format!("a list has a chunk of {} MiB", bytes >> 20);
+            let message = format!("a list contains a chunk of {} MiB", bytes >> 20);
             return Err(broken(message));
         }
         self.empty = if records.is_empty() {
@@ -137,35 +137,40 @@ impl RecordStream {
             0
         };
         if self.empty > EMPTY_CHUNKS {
-            return Err(broken("a list goes on without coming further"));
+            return Err(broken("a list sends chunks without records"));
         }
         self.budget.take(bytes)?;
         self.count += records.len() as i64;
         records.into_iter().map(|it| self.check(it)).collect()
     }
 
-    /// A record, if it is of this list and follows those before it.
+    /// Validates a record: its resource, revision and place in key order.
     fn check(&mut self, record: v1::Record) -> Result<Record, Error> {
         let record = check::record(record, Some(&self.resource))?;
         if record.resource != self.resource {
-            return Err(broken("a list holds a record of another resource"));
+            return Err(broken("a list contains a record of another resource"));
         }
         if record.revision > self.header.revision {
-            return Err(broken("a list holds a record that is newer than it"));
+            return Err(broken(
+                "a list contains a record that is newer than the list",
+            ));
         }
         if self.last.as_ref().is_some_and(|last| *last >= record.key) {
-            return Err(broken("a list is not in the order of its keys"));
+            return Err(broken("a list is not in key order"));
         }
         self.last = Some(record.key.clone());
         Ok(record)
     }
 }
 
-async fn piece(
+async fn part(
     stream: &mut Streaming<v1::ListResponse>,
 ) -> Result<Option<v1::list_response::Part>, Error> {
     match tokio::time::timeout(CHUNK_TIMEOUT, stream.message()).await {
         Ok(message) => Ok(message?.and_then(|message| message.part)),
-        Err(_) => Err(Error::new(Reason::Deadline, "a list came to a halt")),
+        Err(_) => {
+            let message = format!("no part of a list within {} s", CHUNK_TIMEOUT.as_secs());
+            Err(Error::new(Reason::Deadline, message))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What is stored and how it changes, without the wire form.
+//! Records and changes, independent of their wire form.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::backend::key::{ObjectKey, ResourceId};
 
 pub use crd_schema::stored::Index;
 
-/// State of the store when it answered.
+/// State of the store at a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Identity of the store.
     pub store_id: String,
     /// Incremented when commits may have been lost.
     pub epoch: u64,
-    /// Newest revision, or that of the snapshot.
+    /// Newest revision, or that of a list.
     pub revision: Revision,
-    /// Newest revision whose history is gone.
+    /// Newest revision that was compacted.
     pub compact_revision: Revision,
 }
 
@@ -67,7 +67,7 @@ pub struct WriteOp {
     pub origin: Arc<Origin>,
 }
 
-/// The request that a change comes from, for the history of the object.
+/// The request that caused a change, for the history of the object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The user's name.
@@ -78,9 +78,9 @@ pub struct Origin {
     pub verb: String,
     /// `status`, `scale` or empty.
     pub subresource: String,
-    /// The `Audit-ID`, for the logs of both sides; it is not kept.
+    /// The `Audit-ID`, for the logs of both sides; it is not stored.
     pub audit_id: String,
-    /// The number of its connection; it is not kept.
+    /// The number of its connection; it is not stored.
     pub connection: u64,
 }
 
@@ -91,10 +91,10 @@ pub enum Action {
     Create {
         /// Compact JSON with sorted keys and without `metadata.resourceVersion`.
         value: Bytes,
-        /// What the backend may index.
+        /// The fields that the backend may index.
         index: Index,
     },
-    /// Replaces an object that must exist. The very bytes that are stored change nothing.
+    /// Replaces an object that must exist. An identical value is a no-op.
     Update {
         /// As for create.
         value: Bytes,
@@ -105,7 +105,7 @@ pub enum Action {
     Delete,
 }
 
-/// The verdict over one change; `T` is the form of the stored record.
+/// The verdict of one change; `T` is the form of the stored record.
 #[derive(Clone, Debug)]
 pub enum Verdict<T> {
     /// The change is stored and durable.
@@ -186,7 +186,7 @@ impl WriteOp {
         }
     }
 
-    /// The wire form. The driver remembers the verdict over an id, so that every attempt has the
+    /// The wire form. The driver stores the verdict of each op id, so that every attempt gets the
     /// same one.
     pub(super) fn to_wire(&self, id: Bytes) -> v1::Op {
         use v1::op::Action as Wire;

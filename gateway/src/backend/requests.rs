@@ -1,4 +1,4 @@
-//! How often the backend was asked, by method.
+//! Counters of requests to the backend, by method.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -9,10 +9,10 @@ use prometheus_client::registry::Registry;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Requests(Family<Labels, Counter>);
 
-/// A method of the Backend protocol, under its name on the wire.
+/// A method of the Backend protocol; the label value is its name on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(super) enum Method {
-    /// Who the driver is.
+    /// The description of the driver.
     Describe,
     /// A batch of changes.
     Write,
@@ -35,11 +35,11 @@ impl Requests {
         self.0.get_or_create(&Labels { method }).inc();
     }
 
-    /// Puts the counters into a registry.
+    /// Registers the counters.
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "ark_apiserver_backend_requests",
-            "Requests to the storage backend; one may carry the writes or answer the reads of many",
+            "Requests to the storage backend; concurrent writes share a request, and so do reads",
             self.0.clone(),
         );
     }

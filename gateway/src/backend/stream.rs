@@ -11,7 +11,7 @@ use crate::backend::check;
 use crate::backend::error::{Error, Reason};
 use crate::backend::record::Change;
 
-/// Longest silence of the change stream; the backend was asked to say something far more often.
+/// Deadline of the next message of the change stream: five intervals of progress messages.
 pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// All changes after a revision.
@@ -19,32 +19,32 @@ pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_millis(2500);
 pub struct ChangeStream {
     stream: Streaming<v1::WatchResponse>,
     calls: Calls,
-    through: Revision,
+    up_to_revision: Revision,
 }
 
-/// Some changes.
+/// A message of the change stream.
 #[derive(Debug)]
 pub struct Batch {
     /// In revision order; may be empty.
     pub changes: Vec<Change>,
-    /// Everything up to this revision has been handed out.
-    pub through: Revision,
+    /// All changes up to this revision have been delivered.
+    pub up_to_revision: Revision,
 }
 
 impl ChangeStream {
     pub(super) const fn new(
         stream: Streaming<v1::WatchResponse>,
         calls: Calls,
-        through: Revision,
+        up_to_revision: Revision,
     ) -> Self {
         Self {
             stream,
             calls,
-            through,
+            up_to_revision,
         }
     }
 
-    /// Waits until the backend has taken the watch on.
+    /// Waits until the backend has started the watch.
     ///
     /// # Errors
     /// As [`ChangeStream::next`].
@@ -53,15 +53,15 @@ impl ChangeStream {
         match first.body {
             Some(v1::watch_response::Body::Created(_)) => Ok(()),
             _ => Err(check::broken(
-                "a change stream began without its first message",
+                "a change stream does not start with its first message",
             )),
         }
     }
 
-    /// Waits for changes or for the word that there are none. Cancel safe.
+    /// Waits for changes or progress. Cancel safe.
     ///
     /// # Errors
-    /// If the stream broke, was silent for too long, or does not keep its order.
+    /// If the stream breaks, sends no message before the deadline, or is not in order.
     pub async fn next(&mut self) -> Result<Batch, Error> {
         let message = tokio::time::timeout(SILENCE_TIMEOUT, self.stream.message());
         let Ok(message) = message.await else {
@@ -69,7 +69,7 @@ impl ChangeStream {
         };
         let message = message?.ok_or_else(ended)?;
         let header = self.calls.note_lagging(message.header)?;
-        let through = check::revision(message.through_revision)?;
+        let up_to_revision = check::revision(message.through_revision)?;
         let changes = match message.body {
             Some(v1::watch_response::Body::Events(events)) => events
                 .events
@@ -78,27 +78,32 @@ impl ChangeStream {
                 .collect::<Result<Vec<_>, _>>()?,
             _ => Vec::new(),
         };
-        self.check_order(&changes, through, header.revision)?;
-        self.through = through;
-        Ok(Batch { changes, through })
+        self.check_order(&changes, up_to_revision, header.revision)?;
+        self.up_to_revision = up_to_revision;
+        Ok(Batch {
+            changes,
+            up_to_revision,
+        })
     }
 
-    /// All changes of a revision are in one message: each is above what was handed out before.
+    /// All changes of a revision are in one message, so each is above those of earlier messages.
     fn check_order(
         &self,
         changes: &[Change],
-        through: Revision,
+        up_to_revision: Revision,
         newest: Revision,
     ) -> Result<(), Error> {
         let revisions = || changes.iter().map(Change::revision);
-        let begins_after = revisions().next().is_none_or(|first| first > self.through);
+        let begins_after = revisions()
+            .next()
+            .is_none_or(|first| first > self.up_to_revision);
         if !begins_after || !revisions().is_sorted() {
-            return Err(check::broken("the change stream went back"));
+            return Err(check::broken("the change stream is not in revision order"));
         }
-        let reached = revisions().next_back().unwrap_or(self.through);
-        if through < reached || through > newest {
+        let reached = revisions().next_back().unwrap_or(self.up_to_revision);
+        if up_to_revision < reached || up_to_revision > newest {
             return Err(check::broken(
-                "the change stream does not say how far it came",
+                "the change stream reported a revision below its changes or above the store's",
             ));
         }
         Ok(())
@@ -116,7 +121,9 @@ impl ChangeStream {
 }
 
 fn silent() -> Error {
-    Error::new(Reason::Unreachable, "the storage backend fell silent")
+    let timeout = SILENCE_TIMEOUT.as_secs_f32();
+    let message = format!("no message from the storage backend within {timeout} s");
+    Error::new(Reason::Unreachable, message)
 }
 
 fn ended() -> Error {

@@ -1,4 +1,4 @@
-//! Writes travel together: what queues while earlier calls are under way is the next call.
+//! Batches of writes: the writes that queue during earlier calls form the next call.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -19,34 +19,35 @@ use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::record::{Origin, Record, Verdict, WriteOp};
 use crate::fair_queue::{FairQueue, First, Waiter};
 
-/// Writes between two looks of [`Writer`], which takes them in all the time; more are shed. Those that wait are
-/// bounded by the requests that are served at once ([`crate::serving::limits`]).
+/// Capacity of the channel to [`Writer`], which empties it continuously; excess writes are
+/// rejected. The concurrent requests bound the waiting writes ([`crate::serving::limits`]).
 const QUEUE: usize = 1024;
-/// Most writes in one call, most bytes of their values, and of the records that are there by now:
-/// the answer shows what was deleted or stood in the way, and must fit into one message.
+/// Largest number of writes in one call.
 const BATCH_OPS: usize = 128;
+/// Largest total of their values, bytes.
 const BATCH_BYTES: usize = 4 << 20;
-const ANSWER_BYTES: usize = 8 << 20;
-/// Calls under way at the same time. More than one, so that a large value does not hold up others.
+/// Largest total of the stored records, bytes: the response contains deleted and conflicting
+/// records, and must fit into one message.
+const RESPONSE_BYTES: usize = 8 << 20;
+/// Concurrent calls. More than one, so that a large value does not delay other writes.
 const CALLS: usize = 4;
-/// Longest wait for one attempt.
+/// Deadline of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a backend that cannot be reached is tried before its callers get an error. Covers the
-/// restart of a sidecar.
+/// Retries of writes that reached no backend. Covers the restart of a sidecar.
 const UNREACHABLE_RETRY_BUDGET: Duration = Duration::from_secs(2);
-/// How long the outcome of a broken call is sought.
+/// Retries of writes whose outcome is unknown.
 const UNKNOWN_RETRY_BUDGET: Duration = Duration::from_secs(15);
-/// Pauses between attempts: doubled from the first to the last.
+/// The first and the longest pause between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
-type Answer = Result<Verdict<Record>, Error>;
+type WriteResult = Result<Verdict<Record>, Error>;
 
-/// Most audit ids that a call carries: they are 36 bytes each, and the driver's log line has room for
-/// some.
+/// Largest number of audit IDs in one call. Each has 36 bytes, and the driver logs them in one
+/// line.
 const AUDIT_IDS: usize = 16;
 
-/// Takes writes.
+/// Accepts writes.
 #[derive(Clone, Debug)]
 pub(super) struct Queue(mpsc::Sender<Job>);
 
@@ -61,30 +62,30 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct Job {
     op: WriteOp,
-    /// Under which the driver remembers its verdict.
+    /// The op id, under which the driver stores the verdict.
     id: Bytes,
     /// See [`Backend::write`](crate::backend::Backend::write).
-    found: usize,
-    /// Of the request, if it has one.
+    stored_bytes: usize,
+    /// That of the request, if it has one.
     audit_id: Option<AsciiMetadataValue>,
-    answer: oneshot::Sender<Answer>,
+    result: oneshot::Sender<WriteResult>,
 }
 
-/// Whose writes take turns: a user's over a connection.
+/// The owner of a write: a user on a connection. Owners take turns.
 #[derive(Clone, Debug)]
 struct Flow(Arc<Origin>);
 
 impl Queue {
-    pub(super) async fn write(&self, op: WriteOp, found: usize) -> Answer {
-        let (answer, verdict) = oneshot::channel();
+    pub(super) async fn write(&self, op: WriteOp, stored_bytes: usize) -> WriteResult {
+        let (result, verdict) = oneshot::channel();
         let job = Job {
             id: Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()),
-            found,
+            stored_bytes,
             audit_id: op.origin.audit_id.parse().ok(),
             op,
-            answer,
+            result,
         };
-        self.0.try_send(job).map_err(|refused| match refused {
+        self.0.try_send(job).map_err(|rejected| match rejected {
             mpsc::error::TrySendError::Full(_) => Error::new(
                 Reason::Overloaded,
                 "too many writes wait for the storage backend",
@@ -116,11 +117,11 @@ impl Writer {
                 calls.spawn(send(self.calls.clone(), batch));
             }
             tokio::select! {
-                got = self.jobs.recv_many(&mut arrived, QUEUE) => {
-                    if got == 0 {
+                received = self.jobs.recv_many(&mut arrived, QUEUE) => {
+                    if received == 0 {
                         break;
                     }
-                    // Requests that are ready to run may have writes for this call.
+                    // Other runnable requests may add writes to this call.
                     tokio::task::yield_now().await;
                     while let Ok(job) = self.jobs.try_recv() {
                         arrived.push(job);
@@ -136,15 +137,16 @@ impl Writer {
         while calls.join_next().await.is_some() {}
     }
 
-    /// What is next, up to the size of a call. A caller that left before its write was sent never made it.
+    /// The next batch. A write whose caller has left before is not sent.
     fn collect(&mut self) -> Vec<Job> {
-        let (mut bytes, mut answer, mut batch) = (0, 0, Vec::new());
+        let (mut bytes, mut response, mut batch) = (0, 0, Vec::new());
         while let Some(job) = self.waiting.pop_if(|job| {
-            let fits = bytes + job.op.size() <= BATCH_BYTES && answer + job.found <= ANSWER_BYTES;
+            let fits = bytes + job.op.size() <= BATCH_BYTES
+                && response + job.stored_bytes <= RESPONSE_BYTES;
             batch.is_empty() || fits && batch.len() < BATCH_OPS
         }) {
             bytes += job.op.size();
-            answer += job.found;
+            response += job.stored_bytes;
             batch.push(job);
         }
         batch
@@ -153,7 +155,7 @@ impl Writer {
 
 impl Waiter for Job {
     fn has_left(&self) -> bool {
-        self.answer.is_closed()
+        self.result.is_closed()
     }
 }
 
@@ -177,18 +179,19 @@ impl Hash for Flow {
     }
 }
 
-/// Sends a batch until its verdicts are known, its retry budget is spent or no caller waits.
+/// Sends a batch until all verdicts arrived, the retry budget is exhausted, or all callers have
+/// left.
 async fn send(calls: Calls, mut batch: Vec<Job>) {
     let mut budget = RetryBudget::new();
     while !batch.is_empty() {
         let ops = batch.iter().map(|job| job.op.to_wire(job.id.clone()));
         let ids = batch.iter().filter_map(|job| job.audit_id.clone());
         let ids: Vec<_> = ids.take(AUDIT_IDS).collect();
-        let answered = tokio::select! {
-            answered = calls.write(ops.collect(), &ids, ATTEMPT_TIMEOUT) => answered,
+        let response = tokio::select! {
+            response = calls.write(ops.collect(), &ids, ATTEMPT_TIMEOUT) => response,
             () = all_closed(&mut batch) => return,
         };
-        let error = match answered {
+        let error = match response {
             Ok(results) => {
                 let sent = batch.len();
                 let Some(open) = settle(&mut batch, results) else {
@@ -205,12 +208,12 @@ async fn send(calls: Calls, mut batch: Vec<Job>) {
             Ok(pause) => pause,
             Err(error) => {
                 for job in batch {
-                    let _ = job.answer.send(Err(error.clone()));
+                    let _ = job.result.send(Err(error.clone()));
                 }
                 return;
             }
         };
-        tracing::debug!(writes = batch.len(), "writes are sent again");
+        tracing::debug!(writes = batch.len(), "retrying writes");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = all_closed(&mut batch) => return,
@@ -221,12 +224,12 @@ async fn send(calls: Calls, mut batch: Vec<Job>) {
 /// Waits until every caller has left.
 async fn all_closed(batch: &mut [Job]) {
     for job in batch {
-        job.answer.closed().await;
+        job.result.closed().await;
     }
 }
 
-/// Sends the verdicts to their callers. Writes whose outcome is open stay in the batch, to be asked
-/// for again; why the last of them is.
+/// Sends the verdicts to their callers. Writes whose outcome is unknown stay in the batch; returns
+/// the error of the last of them.
 fn settle(batch: &mut Vec<Job>, results: Vec<v1::OpResult>) -> Option<Error> {
     let mut open = None;
     for (job, result) in std::mem::take(batch).into_iter().zip(results) {
@@ -235,8 +238,8 @@ fn settle(batch: &mut Vec<Job>, results: Vec<v1::OpResult>) -> Option<Error> {
                 open = Some(error);
                 batch.push(job);
             }
-            answer => {
-                let _ = job.answer.send(answer);
+            result => {
+                let _ = job.result.send(result);
             }
         }
     }
@@ -247,7 +250,7 @@ fn backoff() -> Backoff {
     Backoff::new(FIRST_PAUSE, LAST_PAUSE)
 }
 
-/// Time for which a batch is retried.
+/// The time in which a batch is retried.
 struct RetryBudget {
     began: Instant,
     pauses: Backoff,
@@ -264,12 +267,15 @@ impl RetryBudget {
         }
     }
 
-    /// Restarts the budget, because a part of the batch has its verdict.
+    /// Restarts the budget, because some writes of the batch have their verdict.
     fn renew(&mut self) {
         (self.began, self.pauses) = (Instant::now(), backoff());
     }
 
-    /// The pause before the next attempt, or the error if there is to be none.
+    /// The pause before the next attempt.
+    ///
+    /// # Errors
+    /// The error of the batch, if it is not retried.
     fn after(&mut self, error: Error) -> Result<Duration, Error> {
         if error.outcome == Outcome::Unknown {
             self.outcome = Outcome::Unknown;
@@ -281,7 +287,7 @@ impl RetryBudget {
         };
         let pause = self.pauses.next_pause();
         if self.began.elapsed() + pause > budget {
-            // An earlier attempt may have been stored, whatever became of the last.
+            // An earlier attempt may have been stored, even if the last one was not.
             return Err(Error {
                 outcome: self.outcome,
                 ..error

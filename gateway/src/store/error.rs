@@ -73,7 +73,7 @@ pub enum StoreError {
         message: String,
     },
     /// A read exceeded its deadline.
-    #[error("storage did not answer in time")]
+    #[error("storage did not respond in time")]
     Timeout,
     /// The outcome of the change is unknown; it may have been stored.
     #[error("the outcome of the write is unknown: {message}")]
@@ -171,8 +171,8 @@ impl StoreError {
             | Reason::Unreachable
             | Reason::TooSlow
             | Reason::Deadline
-            | Reason::WentBack
-            | Reason::Refused
+            | Reason::Regressed
+            | Reason::Incompatible
             | Reason::Broken
             // No call of a client names a revision.
             | Reason::Compacted

@@ -1,4 +1,4 @@
-//! What all parts of the store share.
+//! State that all parts of the store share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,21 +14,21 @@ use crate::store::load::Loader;
 use crate::store::slot::{Slot, revision};
 use crate::store::{Phase, ResourceId, WriteOp};
 
-/// Objects that are loaded may be this many times as large as the caches are to be: the caches grow
-/// with what is written, and a server must start on what it wrote. A driver that lists without end
-/// is cut there.
+/// Limit of a load, as a multiple of the size of the caches. Writes can grow the caches beyond
+/// their size, and the server must be able to load them again. The limit ends a list that never
+/// completes.
 const LOAD_FACTOR: u64 = 4;
 
-/// How much is kept.
+/// Sizes of the caches and their history.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreConfig {
-    /// Memory for history and for all.
+    /// Memory of the history, and of objects and history together.
     pub limits: Limits,
-    /// Changes of the past that are read at the start, so that watches from before can be resumed.
+    /// Past changes that are read at the start, so that watches from before it can be resumed.
     pub replay: u64,
 }
 
-/// One set of caches: dropped as a whole when the backend changed its epoch.
+/// One set of caches, which is replaced as a whole.
 pub(super) type Generation = watch_cache::Group<ResourceId, Slot>;
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Inner {
     /// `None` until loaded.
     pub(super) generation: ArcSwapOption<Generation>,
     pub(super) phase: signal::Sender<Phase>,
-    /// Largest value that the driver takes; 0 if it did not say.
+    /// Largest value that the driver accepts; 0 if it reports none.
     pub(super) value_bytes: AtomicU64,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn frontier(generation: &Generation) -> Revision {
 }
 
 impl Inner {
-    /// How large the object is that an operation changes, as far as it is known.
+    /// Size of the cached object that an operation changes, bytes; 0 if there is none.
     pub(super) fn cached_bytes(&self, op: &WriteOp) -> usize {
         let generation = self.generation.load();
         let cache = generation.as_ref().and_then(|it| it.get(&op.resource));
@@ -63,7 +63,7 @@ impl Inner {
 }
 
 impl StoreConfig {
-    /// Most bytes of the objects that are loaded at once.
+    /// Largest total of the objects of one load, bytes.
     pub(super) fn load_bytes(&self) -> u64 {
         (self.limits.total as u64).saturating_mul(LOAD_FACTOR)
     }

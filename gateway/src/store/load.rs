@@ -53,8 +53,8 @@ impl Loader {
         self.met_unreadable.load(Ordering::Acquire)
     }
 
-    /// Converts one record. An undecodable record must neither look like a missing object nor affect
-    /// other objects.
+    /// Converts one record. An undecodable record must neither look like a missing object nor
+    /// affect other objects.
     pub(super) fn slot(&self, record: &Record) -> Slot {
         match self.read(record) {
             Ok(object) => Slot::Readable(Arc::new(object)),

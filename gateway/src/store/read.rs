@@ -56,8 +56,8 @@ impl Inner {
         })
     }
 
-    /// Rejects a request that needs the backend while readiness fails for a broken change stream: it
-    /// would wait for a backend that does not respond. The stream reconnects on its own.
+    /// Rejects a request that needs the backend while readiness fails for a broken change stream:
+    /// it would wait for a backend that does not respond. The stream reconnects on its own.
     pub(super) fn expect_connected(&self) -> Result<(), StoreError> {
         let phase = self.phase.borrow();
         if !matches!(*phase, Phase::Stale { .. }) {

@@ -1,4 +1,4 @@
-//! What a cache holds under a key.
+//! The item of a cache under a key.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::store::{ObjectKey, StoreError, Stored};
 pub(super) enum Slot {
     /// The object.
     Readable(Arc<Stored>),
-    /// A record that cannot be decoded. It is kept, so that it does not look missing, and never sent
-    /// to clients.
+    /// A record that cannot be decoded. It stays in the cache, so that it is not reported as
+    /// missing, and is never sent to clients.
     Unreadable(Arc<Unreadable>),
 }
 

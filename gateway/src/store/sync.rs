@@ -22,10 +22,10 @@ use crate::store::{Decoder, Phase, ResourceId};
 /// The first and the longest pause between attempts to reach the backend.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// The pause before stored data that is damaged is read again: reading it is all that it costs.
+/// The pause before damaged data is read again. An operator repairs it, which takes longer.
 const DAMAGE_PAUSE: Duration = Duration::from_secs(10);
 
-/// The background work of a [`crate::store::Store`]; nothing is served unless it runs.
+/// The background work of a [`crate::store::Store`], which serves nothing without it.
 #[derive(Debug)]
 pub struct StoreTask {
     pub(super) inner: Arc<Inner>,
@@ -41,11 +41,11 @@ pub(super) struct Reload {
     pub(super) done: oneshot::Sender<()>,
 }
 
-/// Why the caches cannot be kept and are loaded again.
+/// The reason for a reload of the caches.
 enum ResyncReason {
-    /// History the caches lack is gone. They may serve until new ones are loaded.
+    /// Changes that the caches lack were compacted. The caches serve until new ones are loaded.
     Behind(String),
-    /// Commits may be missing: nothing known so far may be served.
+    /// Commits may be missing: the caches must not serve any longer.
     EpochChanged(String),
 }
 
@@ -55,7 +55,7 @@ fn backoff() -> Backoff {
 }
 
 impl StoreTask {
-    /// Runs until cancelled; then no watch is served, and writes under way are finished.
+    /// Runs until cancelled; then ends all watches, and completes the writes in flight.
     pub async fn run(self, cancel: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.backend.run(cancel.clone()));
@@ -67,7 +67,7 @@ impl StoreTask {
     }
 }
 
-/// Load, follow until the caches cannot be kept, and again.
+/// Loads the caches, follows the change stream until they must be replaced, and repeats.
 async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: CancellationToken) {
     let mut identity = inner.backend.identity();
     let mut pauses = backoff();
@@ -89,7 +89,7 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
                     }
                     pauses = Backoff::new(DAMAGE_PAUSE, DAMAGE_PAUSE);
                 } else if changed {
-                    tracing::warn!(%error, "objects cannot be loaded, trying again");
+                    tracing::warn!(%error, "objects cannot be loaded, retrying");
                 }
                 tokio::select! {
                     () = pauses.pause() => continue,
@@ -104,7 +104,7 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
             usage.current,
             u64::try_from(began.elapsed().as_millis()).unwrap_or(0),
         );
-        tracing::info!(objects, bytes, milliseconds, "objects are loaded");
+        tracing::info!(objects, bytes, milliseconds, "loaded objects");
         if let Some(replaced) = inner.generation.swap(Some(Arc::clone(&generation))) {
             replaced.close();
         }
@@ -117,8 +117,9 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
             Some(ResyncReason::Behind(cause)) => (cause, false),
             Some(ResyncReason::EpochChanged(cause)) => (cause, true),
         };
-        tracing::warn!(cause, "objects are loaded again");
-        // Publish `Resyncing` before the caches are dropped, so that no reader observes `Ready` without one.
+        tracing::warn!(cause, "reloading objects");
+        // Publish `Resyncing` before dropping the caches, so that no reader observes `Ready`
+        // without one.
         inner.phase.send_replace(Phase::Resyncing { cause });
         if invalid {
             inner.generation.store(None);
@@ -128,7 +129,7 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
 }
 
 impl Inner {
-    /// Sets the phase after an attempt to load failed; returns whether it is another one.
+    /// Sets the phase after a failed load; returns whether it has changed.
     fn loading_failed(&self, error: &Error) -> bool {
         let cause = error.to_string();
         let damaged = error.reason == Reason::Corrupt;
@@ -152,7 +153,7 @@ impl Inner {
 }
 
 impl ResyncReason {
-    /// Why the caches cannot be resumed after an error; none if they can.
+    /// The reason if the stream cannot be resumed after an error.
     fn of(error: &Error) -> Option<Self> {
         match error.reason {
             Reason::Compacted => Some(Self::Behind(error.to_string())),

@@ -1,4 +1,4 @@
-//! What no driver may say.
+//! Invalid responses are rejected.
 
 use std::sync::Arc;
 
@@ -30,25 +30,25 @@ fn stored(name: &str, revision: i64) -> v1::Record {
 }
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(checked: Result<T, Error>) -> Error {
+fn rejected<T: std::fmt::Debug>(checked: Result<T, Error>) -> Error {
     let error = checked.expect_err("broken");
     assert_eq!(error.reason, Reason::Broken, "{error}");
     error
 }
 
 #[test]
-fn revisions_are_numbers_that_every_client_can_hold() {
+fn revisions_out_of_range_are_rejected() {
     for good in [1, MAX_REVISION] {
         assert_eq!(revision(good).expect("a revision").get(), good as u64);
     }
     for bad in [0, -1, i64::MIN, MAX_REVISION + 1, i64::MAX] {
-        refused(revision(bad));
-        refused(record(stored("x", bad), None));
+        rejected(revision(bad));
+        rejected(record(stored("x", bad), None));
         for field in 0..3 {
             let mut fields = [1; 3];
             fields[field] = bad;
             let [epoch, revision, compact_revision] = fields;
-            refused(header(Some(v1::Header {
+            rejected(header(Some(v1::Header {
                 store_id: "s".to_owned(),
                 epoch,
                 revision,
@@ -56,11 +56,11 @@ fn revisions_are_numbers_that_every_client_can_hold() {
             })));
         }
     }
-    refused(record(stored("x", 0), None));
+    rejected(record(stored("x", 0), None));
 }
 
 #[test]
-fn the_numbers_of_headers_are_in_order() {
+fn unordered_header_revisions_are_rejected() {
     for (numbers, good) in [
         ([1, 1, 1], true),
         ([1, 5, 9], true),
@@ -78,31 +78,31 @@ fn the_numbers_of_headers_are_in_order() {
         if good {
             checked.expect("in order");
         } else {
-            refused(checked);
+            rejected(checked);
         }
     }
 }
 
 #[test]
-fn headers_name_their_store() {
-    refused(header(None));
-    refused(header(Some(v1::Header::default())));
+fn header_without_store_is_rejected() {
+    rejected(header(None));
+    rejected(header(Some(v1::Header::default())));
 }
 
 #[test]
-fn records_have_a_key_that_is_no_other() {
+fn records_with_invalid_keys_are_rejected() {
     for name in ["", "b/c", "b\0"] {
-        refused(record(stored(name, 1), None));
+        rejected(record(stored(name, 1), None));
     }
     let without = v1::Record {
         key: None,
         ..stored("x", 1)
     };
-    refused(record(without, None));
+    rejected(record(without, None));
 }
 
 #[test]
-fn changes_have_their_record() {
+fn changes_without_their_record_are_rejected() {
     let event = |kind: Type, revision: i64, record: Option<v1::Record>| v1::Event {
         revision,
         r#type: kind.into(),
@@ -126,7 +126,7 @@ fn changes_have_their_record() {
 }
 
 #[test]
-fn a_verdict_that_fits_no_operation_leaves_the_outcome_open() {
+fn invalid_verdict_leaves_the_outcome_unknown() {
     let op = |action: Action, expected: u64| WriteOp {
         resource: ResourceId::new("example.com", "things"),
         key: ObjectKey::new("a", "x"),
@@ -175,7 +175,7 @@ fn a_verdict_that_fits_no_operation_leaves_the_outcome_open() {
         ),
     ];
     for (action, expected, reported) in cases {
-        let error = refused(verdict(&op(action, expected), result(reported)));
+        let error = rejected(verdict(&op(action, expected), result(reported)));
         assert_eq!(error.outcome, Outcome::Unknown);
     }
     let sound = conflict(Cause::Revision, Some(stored("x", 8)));

@@ -30,6 +30,6 @@ pub(super) async fn apply(
             }
         }
     }
-    generation.frontier().advance(batch.through.get());
+    generation.frontier().advance(batch.up_to_revision.get());
     generation.enforce();
 }

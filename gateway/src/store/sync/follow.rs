@@ -30,7 +30,8 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Follows, resuming broken streams, until the caches cannot be kept; none at the shutdown.
+    /// Applies changes and resumes broken streams until the caches must be replaced. `None` at the
+    /// shutdown.
     pub(super) async fn run(
         mut self,
         stream: ChangeStream,
@@ -74,7 +75,7 @@ impl<'a> Follower<'a> {
                     }
                     Err(reason) => return Some(reason),
                 },
-                // Not in the select above: a cancelled reload would be half done.
+                // Not in the select above, which would cancel a reload halfway.
                 Next::Reload(reload) => {
                     if let Err(reason) = self.reload(reload).await {
                         return Some(reason);
@@ -84,12 +85,12 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Tries to resume until it works or cannot work.
+    /// Retries until the stream is resumed, or cannot be.
     async fn resume(&self) -> Result<ChangeStream, ResyncReason> {
         let mut pauses = backoff();
         loop {
-            let through = frontier(self.generation);
-            let mut error = match self.inner.backend.watch(through).await {
+            let frontier = frontier(self.generation);
+            let mut error = match self.inner.backend.watch(frontier).await {
                 Ok(mut stream) => match stream.first().await {
                     Ok(()) => return Ok(stream),
                     Err(error) => error,
@@ -100,13 +101,13 @@ impl<'a> Follower<'a> {
                 return Err(reason);
             }
             if error.reason == Reason::FutureRevision {
-                tracing::error!(%through, %error, "storage revision regressed");
-                // Readers that wait get the new epoch, or the error of the old one.
-                let asked = self.inner.backend.current_revision().await;
-                if let Err(refused) = asked
-                    && refused.reason == Reason::WentBack
+                tracing::error!(%frontier, %error, "storage revision regressed");
+                // Finds a new epoch, or the error that waiting readers get.
+                let current = self.inner.backend.current_revision().await;
+                if let Err(regressed) = current
+                    && regressed.reason == Reason::Regressed
                 {
-                    error = refused;
+                    error = regressed;
                 }
             }
             self.stale(&error);
@@ -131,26 +132,23 @@ impl<'a> Follower<'a> {
         });
     }
 
-    /// Serves another set of resources. New ones are loaded as they were at the frontier, so that
-    /// the stream goes on for all alike.
+    /// Serves another set of resources. New ones are loaded at the frontier, so that the stream
+    /// continues there for all of them.
     async fn reload(&mut self, reload: Reload) -> Result<(), ResyncReason> {
         let resources: Arc<[ResourceId]> = reload.decoder.resources().into();
         self.inner
             .loader
             .replace_decoder(Arc::clone(&reload.decoder));
-        for gone in self
-            .resources
-            .iter()
-            .filter(|known| !resources.contains(known))
-        {
-            self.generation.remove(gone);
+        let removed = |known: &&ResourceId| !resources.contains(known);
+        for resource in self.resources.iter().filter(removed) {
+            self.generation.remove(resource);
         }
         let budget = LoadBudget::new(self.inner.config.load_bytes());
         let kept = |it: &ResourceId| self.resources.contains(it) && !reload.changed.contains(it);
         for resource in resources.iter().filter(|resource| !kept(resource)) {
-            let through = frontier(self.generation);
-            match list(self.inner, resource, Some(through), &budget).await {
-                Ok((objects, at)) if at == through => {
+            let frontier = frontier(self.generation);
+            match list(self.inner, resource, Some(frontier), &budget).await {
+                Ok((objects, at)) if at == frontier => {
                     self.generation.insert(resource.clone(), objects, at.get());
                 }
                 // The driver lacks the history, or the stream broke: reload all objects.
@@ -159,7 +157,7 @@ impl<'a> Follower<'a> {
             }
         }
         self.resources = resources;
-        // No reader waits for it.
+        // Fails if the caller has left.
         let _ = reload.done.send(());
         Ok(())
     }

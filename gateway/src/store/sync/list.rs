@@ -10,11 +10,12 @@ use crate::store::ResourceId;
 use crate::store::inner::Inner;
 use crate::store::slot::Slot;
 
-/// Chunks of one list that are decoded while the next arrive. More threads than processors do not
-/// help, and each chunk is held in memory.
+/// Chunks of one list that are decoded concurrently. More threads than processors do not help, and
+/// each chunk stays in memory.
 const DECODING: usize = 4;
 
-/// All objects of a resource at a revision, or now if there is none, and the revision.
+/// All objects of a resource at a revision, or the newest state if it is `None`, and their
+/// revision.
 pub(super) async fn list(
     inner: &Arc<Inner>,
     resource: &ResourceId,

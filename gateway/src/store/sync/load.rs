@@ -12,12 +12,13 @@ use crate::store::inner::{Generation, Inner, frontier};
 use crate::store::sync::apply::apply;
 use crate::store::sync::list::list;
 
-/// Resources listed at the same time.
+/// Resources that are listed concurrently.
 const LISTS: usize = 2;
-/// Loads all resources and replays what changed since the revision they were listed at, so that
-/// history with its previous objects comes out of the same code as live changes, and watches that
-/// began before a restart can be resumed. Gives the caches, complete up to the revision that was
-/// newest at the start, the stream that goes on from there, and whose they are.
+
+/// Lists all resources at a past revision and replays the changes since, so that history is built
+/// by the same code as live changes, and watches from before a restart can be resumed. Returns the
+/// caches, which are complete up to the newest revision at the start, the stream that continues
+/// there, and the header of the store.
 pub(super) async fn load(
     inner: &Arc<Inner>,
     identity: &mut IdentityWatch,
@@ -59,7 +60,7 @@ pub(super) async fn load(
     Ok((generation, changes, description.header))
 }
 
-/// The revision to list at; none for now, if the driver cannot show the past.
+/// The revision of the lists; `None`, the newest, if the driver cannot list past states.
 fn base(inner: &Inner, description: &Description) -> Option<Revision> {
     let header = &description.header;
     let past = header.revision.get().saturating_sub(inner.config.replay);

@@ -71,12 +71,12 @@ const LISTS: [(&str, ListFault, &str); 11] = [
                 records.insert(0, again);
             })
         },
-        "order of its keys",
+        "key order",
     ),
     (
         "out of order",
         |parts| with(parts, |records| records.reverse()),
-        "order of its keys",
+        "key order",
     ),
     (
         "no key",
@@ -90,7 +90,7 @@ const LISTS: [(&str, ListFault, &str); 11] = [
                 records[0].key.as_mut().expect("a key").name = "b/c".to_owned();
             })
         },
-        "under no key",
+        "an invalid key",
     ),
     (
         "from the future",
@@ -99,7 +99,7 @@ const LISTS: [(&str, ListFault, &str); 11] = [
                 records[0].revision = 1 << 52;
             })
         },
-        "newer than it",
+        "newer than the list",
     ),
     (
         "from nowhere",
@@ -123,7 +123,7 @@ const LISTS: [(&str, ListFault, &str); 11] = [
     (
         "no progress",
         |parts| endless(parts, |_| chunk(Vec::new())),
-        "without coming further",
+        "chunks without records",
     ),
     (
         "no end",
