@@ -41,58 +41,59 @@ pub struct App<I = Api> {
     shutdown_delay: Duration,
 }
 
-/// What a server needs from the operating system.
+/// Operating system resources of a server.
 #[derive(Debug)]
 pub struct Io {
-    /// Where connections come from.
+    /// The socket of the listener.
     pub listener: TcpListener,
-    /// Signals that manifests have changed.
+    /// SIGHUP, which requests a reload of the manifests.
     pub hangup: Signal,
-    /// What the process has for its connections.
+    /// Resources of the process.
     pub process: Process,
 }
 
-/// What a process has for its connections.
+/// Resources of a process.
 #[derive(Debug, Clone)]
 pub struct Process {
-    /// The runtime that accepts them; another one than that of the caller, so that nothing that is
-    /// computed for one request delays a handshake or a probe.
+    /// The runtime of connections. It differs from that of the caller, so that no computation for a
+    /// request delays a handshake or a probe.
     pub connections: Handle,
-    /// How many descriptors it may open.
+    /// Limit of open descriptors.
     pub descriptors: usize,
-    /// What it was built from.
+    /// The build of the program.
     pub build: Build,
 }
 
-/// Why there is no server, or no longer one. Each is one line for an operator.
+/// Errors at the start of a server, and those that end it. Each message is one line for an
+/// operator.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Flags cannot be obeyed.
+    /// Flags are invalid.
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The address cannot be bound.
-    #[error("cannot listen on {address}: {source}: stop what serves there or change {flag}")]
+    #[error("cannot listen on {address}: {source}: stop the other server or change {flag}")]
     Bind {
         /// The address.
         address: String,
-        /// Why.
+        /// The IO error.
         source: io::Error,
-        /// The flag that says where.
+        /// The flag of the address.
         flag: &'static str,
     },
-    /// Signals cannot be waited for.
-    #[error("cannot wait for signals: {0}")]
+    /// The signal handler cannot be installed.
+    #[error("cannot install a signal handler: {0}")]
     Signals(#[source] io::Error),
-    /// The threads for heavy work.
+    /// Threads cannot be started.
     #[error("cannot start threads: {0}")]
     Threads(#[source] io::Error),
     /// Certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    /// The self-managed certificate cannot be kept.
+    /// The self-managed certificate cannot be configured.
     #[error(transparent)]
     Keeper(#[from] serving_certificate::Error),
-    /// The cluster cannot be used.
+    /// The clients of the cluster cannot be configured.
     #[error(transparent)]
     Cluster(#[from] kube::ConnectError),
     /// The authorities of the cluster cannot be read.
@@ -102,15 +103,15 @@ pub enum Error {
          --authentication-tolerate-lookup-failure"
     )]
     LookUp(#[source] kube::Error),
-    /// A part that must run for as long as the server has ended.
+    /// A task that must run until the shutdown has ended.
     #[error("{0} ended unexpectedly: this is a bug, see the log above")]
     Ended(&'static str),
 }
 
-/// Serves what the flags say until `stop` is cancelled, then drains.
+/// Runs a server with these flags until `stop` is cancelled, then drains it.
 ///
 /// # Errors
-/// If it cannot be served, or no longer.
+/// If the server cannot start, or one of its tasks ends.
 pub async fn serve(
     options: &Serve,
     process: Process,
@@ -138,10 +139,10 @@ pub async fn serve(
 }
 
 impl Io {
-    /// A bound socket, SIGHUP, and what the process has.
+    /// A bound socket, SIGHUP, and the resources of the process.
     ///
     /// # Errors
-    /// If the signal cannot be waited for.
+    /// If the signal handler cannot be installed.
     pub fn new(listener: TcpListener, process: Process) -> Result<Self, Error> {
         let hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
         Ok(Self {
@@ -153,13 +154,13 @@ impl Io {
 }
 
 impl App {
-    /// Starts the construction of a server for `catalog`, which `config.kinds` gave.
+    /// Starts the construction of a server for `catalog`, loaded from `config.kinds`.
     #[must_use]
     pub fn builder(config: config::Server, catalog: Catalog) -> Builder {
         Builder::new(config, catalog)
     }
 
-    /// Where the store stands, now and as it changes.
+    /// The phase of the store, and its changes.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.server.service.inner.store.phase()
@@ -173,11 +174,11 @@ impl<I: Inner> App<I> {
         &self.server.service
     }
 
-    /// Serves until `stop` is cancelled and for the shutdown delay, then drains: every request under
-    /// way is answered, watches end, and every task of the server is awaited.
+    /// Serves until `stop` is cancelled and for the shutdown delay, then drains: requests in flight
+    /// complete, watches end, and every task of the server is awaited.
     ///
     /// # Errors
-    /// If a part ends that must not.
+    /// If a task ends before the shutdown.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let lifecycle = self.server.lifecycle.clone();
         let bounds = &self.server.bounds;
@@ -187,7 +188,7 @@ impl<I: Inner> App<I> {
             unauthenticated = bounds.unauthenticated,
             "limits of connections"
         );
-        // Stopped last: requests under way need its tasks.
+        // Stopped last, because requests in flight need its tasks.
         let mut background = self.background.start();
         let mut serving = pin!(self.server.run());
         let failed = tokio::select! {
@@ -196,7 +197,7 @@ impl<I: Inner> App<I> {
             part = background.ended() => Some(part),
         };
         if failed != Some("the listener") {
-            // Without a part that must run, requests fail.
+            // Without the failed task, requests fail: no delay.
             let delay = failed.map_or(self.shutdown_delay, |_| Duration::ZERO);
             tracing::info!(delay = delay.as_secs_f32(), "draining");
             tokio::join!(serving, lifecycle.drain(delay));

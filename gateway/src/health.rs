@@ -58,8 +58,8 @@ impl Health {
         }
     }
 
-    /// The same, and `/readyz` waits until the self-managed certificate is served and the
-    /// authorities of clients are known; those that are given.
+    /// As [`Self::new`], and `/readyz` fails until the self-managed certificate is served and the
+    /// authorities of clients have been read. `None` omits a check.
     #[must_use]
     pub fn waiting_for(
         mut self,

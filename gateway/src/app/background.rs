@@ -22,7 +22,7 @@ pub(super) struct Background {
     pub(super) reload: Option<Reload>,
 }
 
-/// What the store runs on.
+/// The task of the store, and the threads for large objects.
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) task: StoreTask,

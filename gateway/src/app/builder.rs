@@ -23,7 +23,7 @@ use crate::stack::{Inner, Stack};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// A server under construction. Parts that are not given follow from the configuration.
+/// A server under construction. The configuration determines all parts that are not set.
 ///
 /// The driver's connector is the endpoint of the configuration, and the clock is that of Tokio.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Builder {
     threads: usize,
 }
 
-/// What the request chain and its handlers share.
+/// State that the request chain and its handlers share.
 struct Shared {
     metrics: Metrics,
     expirations: Expirations,
@@ -101,8 +101,8 @@ impl Builder {
         Ok(service.listen(io.listener, &io.process, delay))
     }
 
-    /// A server for the connections of a listener whose authorized requests `handlers` serve. It has
-    /// no store, and the driver is never called.
+    /// A server for the connections of a listener whose authorized requests `handlers` serve. It
+    /// has no store, and the driver is never called.
     ///
     /// # Errors
     /// If the certificates cannot be used.

@@ -21,7 +21,7 @@ pub struct InProcess<I = Api> {
 }
 
 impl InProcess {
-    /// Where the store stands, now and as it changes.
+    /// The phase of the store, and its changes.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.stack.inner.store.phase()
@@ -39,7 +39,7 @@ impl<I: Inner> InProcess<I> {
     /// [`super::App::run`] does.
     ///
     /// # Errors
-    /// If a task ends that must not.
+    /// If a task ends before the shutdown.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let mut background = self.background.start();
         let failed = stop.run_until_cancelled(background.ended()).await;

@@ -18,8 +18,8 @@ use crate::stack::Stack;
 use crate::store::ResourceId;
 use crate::telemetry::Metrics;
 
-/// Interval between two looks at the files. A mounted ConfigMap changes through a symbolic link,
-/// and nobody sends a signal then. As for certificates, contents are compared.
+/// Interval of the comparison of the files' contents. The update of a mounted ConfigMap replaces a
+/// symbolic link and sends no signal.
 const POLL_EVERY: Duration = Duration::from_secs(30);
 
 /// Reads the manifests again at every SIGHUP, and when the files change.
@@ -29,18 +29,18 @@ pub(super) struct Reload {
     stack: Arc<Stack<Api>>,
     hangup: Signal,
     outcomes: Family<Outcome, Counter>,
-    /// Of the files at the last reload; `None` before the first look.
+    /// Fingerprint of the files at the last comparison; `None` before the first.
     fingerprint: Option<[u8; 32]>,
 }
 
-/// Why manifests are read again.
+/// The cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Signal,
     /// The contents of the files differ.
     Files,
-    /// Files may have changed between the start of the server and the first look.
-    FirstLook,
+    /// The files may have changed between the start of the server and the first comparison.
+    FirstComparison,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,7 +64,7 @@ impl Reload {
             drop(outcomes.get_or_create(&outcome));
         }
         metrics.register(|registry| {
-            let help = "Times that manifests were read again";
+            let help = "Reloads of the manifests, by result";
             registry.register("ark_manifest_reloads", help, outcomes.clone());
         });
         Self {
@@ -86,7 +86,8 @@ impl Reload {
                     RELOADED
                 }
                 Some(Err(error)) => {
-                    tracing::error!(%error, "cannot reload resource definitions, keeping the old ones");
+                    let message = "cannot reload resource definitions, keeping the old ones";
+                    tracing::error!(%error, "{message}");
                     REJECTED
                 }
                 None => return,
@@ -95,7 +96,7 @@ impl Reload {
         }
     }
 
-    /// Waits until the manifests should be read; `None` if there are no more signals.
+    /// Waits for the cause of a reload; `None` if no more signals arrive.
     async fn cause(&mut self) -> Option<Cause> {
         loop {
             let signalled = tokio::select! {
@@ -105,24 +106,25 @@ impl Reload {
                 }
                 () = sleep(POLL_EVERY) => false,
             };
-            // Before the manifests are read, so that a change meanwhile is seen at the next look.
+            // Computed before the manifests are read, so that the next comparison detects a change
+            // in the meantime.
             let kinds = self.kinds.clone();
             let files = spawn_blocking(move || kinds.fingerprint()).await.ok()?;
             match self.fingerprint.replace(files) {
                 _ if signalled => return Some(Cause::Signal),
-                None => return Some(Cause::FirstLook),
+                None => return Some(Cause::FirstComparison),
                 Some(before) if before != files => return Some(Cause::Files),
                 Some(_) => {}
             }
         }
     }
 
-    /// Returns the number of resources; `None` if they are the same at the first look.
+    /// Returns the number of resources; `None` if the first comparison finds no change.
     async fn reload(&self, cause: Cause) -> Result<Option<usize>, Error> {
         let api = &self.stack.inner;
         let old = api.catalog.load_full();
         let new = self.kinds.load()?;
-        if cause == Cause::FirstLook && old.is_same(&new) {
+        if cause == Cause::FirstComparison && old.is_same(&new) {
             return Ok(None);
         }
         let stored = |id: &ResourceId| api.store.count(id).unwrap_or_default();
@@ -133,11 +135,11 @@ impl Reload {
             tracing::warn!(
                 resource = %id,
                 objects,
-                "resource is not served anymore; its stored objects stay in the backend"
+                "resource is no longer served; its objects stay in the backend"
             );
         }
         let codec = Arc::new(new.clone());
-        // The store first: a request for a new resource must not arrive before the store knows it.
+        // The store before the catalog: requests for a new resource need its cache.
         if let Err(error) = api.store.reload(codec, changed(&old, &new)).await {
             // The store uses the new definitions despite the error, so the catalog must as well.
             tracing::warn!(%error, "reloaded resource definitions while objects are loading");

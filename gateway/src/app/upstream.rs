@@ -49,17 +49,19 @@ impl Upstream {
                 return Err(config::Error::NoAuthority.into());
             }
             None => tracing::warn!(
-                "no kubeconfig and no service account: tokens and authorities of a cluster are not used"
+                "no kubeconfig and no service account: tokens and authorities of a cluster are not \
+                 used"
             ),
             Some(client) => tracing::info!(server = client.server(), "delegating authentication"),
         }
         match &cluster.authorization {
             None => tracing::warn!(
-                "no kubeconfig and no service account: only members of system:masters are authorized"
+                "no kubeconfig and no service account: only members of system:masters are \
+                 authorized"
             ),
             Some(client) => tracing::info!(server = client.server(), "delegating authorization"),
         }
-        // A file for each authority leaves nothing to look up.
+        // With a file for each authority, no lookup is needed.
         let missing = files.iter().any(|file| file.is_none()) && !delegation.skip_lookup;
         let authentication = cluster.authentication.clone().filter(|_| missing);
         Ok(Self {

@@ -65,16 +65,20 @@ impl Metrics {
         let durations: Family<RequestLabels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         let (long_running, in_flight) = (Family::default(), Family::default());
-        registry.register("apiserver_request", "Answered requests", requests.clone());
-        let help = "Time from request to complete answer, in seconds";
+        registry.register(
+            "apiserver_request",
+            "Requests with a response",
+            requests.clone(),
+        );
+        let help = "Time from request to complete response, in seconds";
         registry.register(
             "apiserver_request_duration_seconds",
             help,
             durations.clone(),
         );
-        let help = "Watches open now";
+        let help = "Open watches";
         registry.register("apiserver_longrunning_requests", help, long_running.clone());
-        let help = "Requests being served now, without watches";
+        let help = "Requests in flight, without watches";
         registry.register(
             "apiserver_current_inflight_requests",
             help,
