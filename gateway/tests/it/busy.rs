@@ -15,7 +15,7 @@ pub(crate) async fn busy(compute: &Pool) -> mpsc::SyncSender<()> {
     let (began, begun) = oneshot::channel();
     let client = compute.of("keeper");
     let job = pin!(client.run_accepted(HEAVY, move |_| {
-        began.send(()).expect("somebody waits");
+        began.send(()).expect("the test waits");
         // Returns when the sender is dropped.
         let _ = wait.recv();
     }));

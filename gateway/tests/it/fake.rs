@@ -35,7 +35,7 @@ pub(crate) struct Disk {
     /// Injected faults.
     pub(crate) faults: Faults,
     /// Calls of CurrentRevision.
-    pub(crate) asked: usize,
+    pub(crate) revision_reads: usize,
     /// Opened watch streams, and lists.
     pub(crate) streams: usize,
     /// Requested operations, including repeated ones.
@@ -294,13 +294,13 @@ impl Disk {
         }
         let op_id = op.op_id.to_vec();
         let verdict = v1::OpResult {
-            verdict: Some(self.judge(op)),
+            verdict: Some(self.verdict(op)),
         };
         self.verdicts.insert(op_id, verdict.clone());
         verdict
     }
 
-    fn judge(&mut self, op: v1::Op) -> op_result::Verdict {
+    fn verdict(&mut self, op: v1::Op) -> op_result::Verdict {
         use op_result::conflict::Cause;
         let key = op.key.clone().expect("a key");
         let current = self.find(&key).cloned();

@@ -21,7 +21,7 @@ fn initializing() -> InProcess {
     InProcess::start("unix:///nowhere", KINDS, Options::default())
 }
 
-async fn ask(server: &InProcess, request: &str) -> Response<Body> {
+async fn send(server: &InProcess, request: &str) -> Response<Body> {
     let (method, path) = request.split_once(' ').unwrap();
     let request = Request::builder().method(method).uri(path);
     server
@@ -68,14 +68,14 @@ async fn known_paths_accept_their_methods_only() {
         ("GET /openapi", 404),
         ("GET /nope", 404),
     ] {
-        assert_eq!(ask(&server, request).await.status(), status, "{request}");
+        assert_eq!(send(&server, request).await.status(), status, "{request}");
     }
     assert_eq!(
-        text(ask(&server, "GET /nope").await).await,
+        text(send(&server, "GET /nope").await).await,
         "404 page not found\n"
     );
     assert_eq!(
-        text(ask(&server, "DELETE /version").await).await,
+        text(send(&server, "DELETE /version").await).await,
         "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\
          \"message\":\"the server does not allow this method on the requested resource\",\
          \"reason\":\"MethodNotAllowed\",\"details\":{},\"code\":405}\n"
@@ -86,29 +86,29 @@ async fn known_paths_accept_their_methods_only() {
 async fn every_listed_path_is_served() {
     let (server, _fake) = loaded().await;
     let index: serde_json::Value =
-        serde_json::from_str(&text(ask(&server, "GET /").await).await).unwrap();
+        serde_json::from_str(&text(send(&server, "GET /").await).await).unwrap();
     let paths = index["paths"].as_array().unwrap();
     assert!(paths.is_sorted_by_key(|path| path.as_str()));
     for path in paths {
         let request = format!("GET {}", path.as_str().unwrap());
-        assert_eq!(ask(&server, &request).await.status(), 200, "{request}");
+        assert_eq!(send(&server, &request).await.status(), 200, "{request}");
     }
 }
 
 #[tokio::test]
 async fn requests_before_load_are_503() {
     let server = initializing();
-    let response = ask(&server, "GET /apis/example.com/v1").await;
+    let response = send(&server, "GET /apis/example.com/v1").await;
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "1");
-    assert_eq!(ask(&server, "GET /apis/example.com").await.status(), 200);
+    assert_eq!(send(&server, "GET /apis/example.com").await.status(), 200);
 }
 
 #[tokio::test]
 async fn gauges_are_measured_at_scrape() {
     let (loaded, _fake) = loaded().await;
     for (server, ready) in [(loaded, 1), (initializing(), 0)] {
-        let text = text(ask(&server, "GET /metrics").await).await;
+        let text = text(send(&server, "GET /metrics").await).await;
         for line in [
             "apiserver_current_inflight_requests{request_kind=\"mutating\"} 0\n",
             // The scrape itself.
@@ -128,9 +128,9 @@ async fn new_catalog_replaces_documents() {
     let api = &server.admin.stack.inner;
     api.paths.describe(&Catalog::default());
     for path in ["/apis/example.com/v1", "/openapi/v3/apis/example.com/v1"] {
-        let response = ask(&server, &format!("GET {path}")).await;
+        let response = send(&server, &format!("GET {path}")).await;
         assert_eq!(response.status(), 404, "{path}");
     }
-    let groups = text(ask(&server, "GET /apis").await).await;
+    let groups = text(send(&server, "GET /apis").await).await;
     assert!(!groups.contains("example.com"), "{groups}");
 }

@@ -48,13 +48,13 @@ async fn consistent_read_observes_every_earlier_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_revision_queries_share_one_call() {
     let server = TestServer::new().await;
-    let before = server.fake.disk.lock().asked;
+    let before = server.fake.disk.lock().revision_reads;
     let reads = (0..200).map(|_| server.list(latest()));
     for read in futures_util::future::join_all(reads).await {
         read.expect("listed");
     }
-    let asked = server.fake.disk.lock().asked - before;
-    assert!(asked < 100, "{asked} calls for 200 reads");
+    let revision_reads = server.fake.disk.lock().revision_reads - before;
+    assert!(revision_reads < 100, "{revision_reads} calls for 200 reads");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,13 +279,13 @@ async fn watch_from_unissued_revision_expires() {
     let server = TestServer::new().await;
     let written = server.put("a/x", 1, "red").await;
     server.list(latest()).await.expect("listed");
-    let asked = || server.fake.disk.lock().asked;
-    let before = asked();
+    let revision_reads = || server.fake.disk.lock().revision_reads;
+    let before = revision_reads();
     drop(server.watch(WatchStart::After(revision(written))).await);
     // kube-apiserver sends no event there, and no store reaches this revision.
     let beyond = WatchStart::After(revision(9_000_000_000_000_000_000));
     drop(server.watch(beyond).await);
-    assert_eq!(asked(), before, "the caches know");
+    assert_eq!(revision_reads(), before, "the caches suffice");
     let start = WatchStart::After(revision(written + 1));
     let request = WatchRequest::everything(Scope::All, start);
     let rejected = server.store.watch(&things(), request).await.map(drop);
@@ -297,7 +297,7 @@ async fn watch_from_unissued_revision_expires() {
     else {
         panic!("a watch from the future: {rejected:?}")
     };
-    assert_eq!((current.get(), asked()), (written, before + 1));
+    assert_eq!((current.get(), revision_reads()), (written, before + 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -368,7 +368,7 @@ async fn store_of_older_epoch_is_rejected_with_remedy() {
     let rejected = server
         .list(latest())
         .await
-        .expect_err("refused")
+        .expect_err("rejected")
         .to_string();
     assert!(rejected.contains(remedy), "{rejected}");
 }

@@ -20,36 +20,40 @@ async fn front_proxy_and_users_of_config_map_are_authenticated() {
     let server = TestServer::new("").await;
     let list = format!("GET {THINGS}");
     let mut proxy = server.proxy("aggregator").await;
-    assert_eq!(proxy.ask(&list, &[BOB]).await.code, 200);
+    assert_eq!(proxy.request(&list, &[BOB]).await.code, 200);
     assert_eq!(
-        proxy.ask(&list, &[("X-Remote-User", "eve")]).await.code,
+        proxy.request(&list, &[("X-Remote-User", "eve")]).await.code,
         403
     );
-    assert_eq!(proxy.ask(&list, &[]).await.code, 401, "a proxy is no user");
+    assert_eq!(
+        proxy.request(&list, &[]).await.code,
+        401,
+        "a proxy is no user"
+    );
     let mut bob = server.user("bob", None).await;
-    assert_eq!(bob.ask(&list, &[]).await.code, 200);
-    assert_eq!(bob.ask("GET /version", &[]).await.code, 200);
-    let mut nobody = server.connect(None).await;
-    assert_eq!(nobody.ask("GET /livez", &[]).await.code, 200);
-    assert_eq!(nobody.ask("GET /version", &[]).await.code, 401);
+    assert_eq!(bob.request(&list, &[]).await.code, 200);
+    assert_eq!(bob.request("GET /version", &[]).await.code, 200);
+    let mut anonymous = server.connect(None).await;
+    assert_eq!(anonymous.request("GET /livez", &[]).await.code, 200);
+    assert_eq!(anonymous.request("GET /version", &[]).await.code, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_identity_headers_are_ignored() {
     let server = TestServer::new("").await;
     let list = format!("GET {THINGS}");
-    let mut nobody = server.connect(None).await;
-    assert_eq!(nobody.ask(&list, ROOT).await.code, 401);
+    let mut anonymous = server.connect(None).await;
+    assert_eq!(anonymous.request(&list, ROOT).await.code, 401);
     let mut other = server.proxy("not-allowed").await;
-    assert_eq!(other.ask(&list, ROOT).await.code, 401, "its name");
+    assert_eq!(other.request(&list, ROOT).await.code, 401, "its name");
     // A user's certificate with the name of a proxy: the other authority signed it.
     let mut user = server.user("aggregator", None).await;
-    assert_eq!(user.ask(&list, ROOT).await.code, 403);
-    assert_eq!(server.cluster.asked()[0]["user"], "aggregator");
+    assert_eq!(user.request(&list, ROOT).await.code, 403);
+    assert_eq!(server.cluster.reviews()[0]["user"], "aggregator");
     let stranger = pki::authority("stranger").unwrap();
     let pair = pki::client(&stranger, "aggregator", Some("system:masters")).unwrap();
     let mut stranger = server.connect(Some(&pair)).await;
-    assert_eq!(stranger.ask(&list, ROOT).await.code, 401);
+    assert_eq!(stranger.request(&list, ROOT).await.code, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,11 +65,11 @@ async fn uid_header_is_trusted_only_if_listed() {
         ("X-Remote-Uid", "7"),
         ("X-Remote-Extra-Acme.io%2fteam", "x"),
     ];
-    proxy.ask(&format!("GET {THINGS}"), &headers).await;
-    let asked = server.cluster.asked();
-    assert_eq!(asked[0]["uid"], json!(null));
-    assert_eq!(asked[0]["extra"], json!({"acme.io/team": ["x"]}));
-    assert_eq!(asked[0]["groups"], json!(["system:authenticated"]));
+    proxy.request(&format!("GET {THINGS}"), &headers).await;
+    let reviews = server.cluster.reviews();
+    assert_eq!(reviews[0]["uid"], json!(null));
+    assert_eq!(reviews[0]["extra"], json!({"acme.io/team": ["x"]}));
+    assert_eq!(reviews[0]["groups"], json!(["system:authenticated"]));
 
     server.cluster.publish(&[
         ("requestheader-username-headers", r#"["X-Remote-User"]"#),
@@ -74,8 +78,12 @@ async fn uid_header_is_trusted_only_if_listed() {
     let proxy = tokio::sync::Mutex::new(proxy);
     until("the UID is passed on", || async {
         let mut proxy = proxy.lock().await;
-        proxy.ask(&format!("GET {THINGS}"), &headers).await;
-        server.cluster.asked().iter().any(|spec| spec["uid"] == "7")
+        proxy.request(&format!("GET {THINGS}"), &headers).await;
+        server
+            .cluster
+            .reviews()
+            .iter()
+            .any(|spec| spec["uid"] == "7")
     })
     .await;
 }
@@ -99,8 +107,8 @@ async fn authorities_rotate_without_failed_request() {
             while !stop.load(Ordering::Relaxed) {
                 let mut new = server.proxy("aggregator").await;
                 for client in [&mut kept, &mut new] {
-                    let answer = client.ask(&list, &[BOB]).await;
-                    assert_eq!(answer.code, 200, "{answer:?}");
+                    let response = client.request(&list, &[BOB]).await;
+                    assert_eq!(response.code, 200, "{response:?}");
                     served += 1;
                 }
             }
@@ -111,22 +119,22 @@ async fn authorities_rotate_without_failed_request() {
     publish(&server.cluster, &both, &[&server.proxies, &next]);
     until("the new authority is trusted", || async {
         let mut proxy = server.connect(Some(&proxy_of_next)).await;
-        proxy.ask(&list, &[BOB]).await.code == 200
+        proxy.request(&list, &[BOB]).await.code == 200
     })
     .await;
     let mut user = server.connect(Some(&user_of_next)).await;
-    assert_eq!(user.ask(&list, &[]).await.code, 200);
+    assert_eq!(user.request(&list, &[]).await.code, 200);
     stop.store(true, Ordering::Relaxed);
     let served = load.join_next().await.unwrap().unwrap();
     assert!(served > 2);
 
     let mut old = server.proxy("aggregator").await;
-    assert_eq!(old.ask(&list, &[BOB]).await.code, 200);
+    assert_eq!(old.request(&list, &[BOB]).await.code, 200);
     publish(&server.cluster, &[&next], &[&next]);
     let old = tokio::sync::Mutex::new(old);
     until(
         "the old authority is not trusted on open connections",
-        || async { old.lock().await.ask(&list, &[BOB]).await.code == 401 },
+        || async { old.lock().await.request(&list, &[BOB]).await.code == 401 },
     )
     .await;
 }
@@ -142,11 +150,11 @@ async fn unusable_authority_keeps_last_one() {
     let list = format!("GET {THINGS}");
     until("the new header counts", || async {
         let mut proxy = server.proxy("aggregator").await;
-        proxy.ask(&list, &[("X-Other", "bob")]).await.code == 200
+        proxy.request(&list, &[("X-Other", "bob")]).await.code == 200
     })
     .await;
     let mut bob = server.user("bob", None).await;
-    assert_eq!(bob.ask(&list, &[]).await.code, 200);
+    assert_eq!(bob.request(&list, &[]).await.code, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,8 +180,8 @@ async fn server_starts_with_either_authority_missing() {
         let codes = async || {
             let mut bob = server.user("bob", None).await;
             let mut proxy = server.proxy("any").await;
-            let user = bob.ask(&list, &[]).await.code;
-            (user, proxy.ask(&list, &[BOB]).await.code)
+            let user = bob.request(&list, &[]).await.code;
+            (user, proxy.request(&list, &[BOB]).await.code)
         };
         let expected = if missing == "client-ca-file" {
             (401, 200)
@@ -194,12 +202,12 @@ async fn file_overrides_authority_of_cluster() {
     let server = TestServer::new(&format!("--client-ca-file {}", file.path().display())).await;
     let list = format!("GET {THINGS}");
     let mut bob = server.user("bob", None).await;
-    assert_eq!(bob.ask(&list, &[]).await.code, 401);
+    assert_eq!(bob.request(&list, &[]).await.code, 401);
     let pair = pki::client(&mine, "bob", None).unwrap();
     let mut bob = server.connect(Some(&pair)).await;
-    assert_eq!(bob.ask(&list, &[]).await.code, 200);
+    assert_eq!(bob.request(&list, &[]).await.code, 200);
     let mut proxy = server.proxy("aggregator").await;
-    assert_eq!(proxy.ask(&list, &[BOB]).await.code, 200);
+    assert_eq!(proxy.request(&list, &[BOB]).await.code, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,14 +221,14 @@ async fn failed_lookup_is_fatal_unless_tolerated_and_heals() {
     let tolerate = "--authentication-tolerate-lookup-failure";
     let mut server = TestServer::over(cluster, pairs, tolerate).await.unwrap();
     let list = format!("GET {THINGS}");
-    let mut nobody = server.connect(None).await;
-    assert_eq!(nobody.ask("GET /readyz", &[]).await.code, 200);
+    let mut anonymous = server.connect(None).await;
+    assert_eq!(anonymous.request("GET /readyz", &[]).await.code, 200);
     let mut bob = server.user("bob", None).await;
-    assert_eq!(bob.ask(&list, &[]).await.code, 401);
+    assert_eq!(bob.request(&list, &[]).await.code, 401);
     server.cluster.restart().await;
     until("the authorities are read", || async {
         let mut bob = server.user("bob", None).await;
-        bob.ask(&list, &[]).await.code == 200
+        bob.request(&list, &[]).await.code == 200
     })
     .await;
 
@@ -245,7 +253,7 @@ async fn skipped_lookup_leaves_tokens() {
     server.cluster.token("t", "bob");
     let list = format!("GET {THINGS}");
     let mut bob = server.user("bob", None).await;
-    assert_eq!(bob.ask(&list, &[]).await.code, 401);
+    assert_eq!(bob.request(&list, &[]).await.code, 401);
     assert_eq!(server.with_token("t", &list).await.code, 200);
 }
 
@@ -270,13 +278,13 @@ async fn token_is_reviewed_once_and_rejections_every_time() {
         ("unknown", 401),
     ] {
         for _ in 0..2 {
-            let answer = server.with_token(token, &list).await;
-            assert_eq!(answer.code, code, "{token} {answer:?}");
+            let response = server.with_token(token, &list).await;
+            assert_eq!(response.code, code, "{token} {response:?}");
         }
     }
-    let asked = server
+    let reviews = server
         .cluster
-        .change(|state| std::mem::take(&mut state.tokens_asked));
+        .change(|state| std::mem::take(&mut state.reviewed_tokens));
     // As in Go: a rejection with a text is an error, and errors are not cached.
     let expected = [
         "good",
@@ -286,8 +294,8 @@ async fn token_is_reviewed_once_and_rejections_every_time() {
         "unknown",
         "unknown",
     ];
-    assert_eq!(asked, expected);
-    let spec = &server.cluster.asked()[0];
+    assert_eq!(reviews, expected);
+    let spec = &server.cluster.reviews()[0];
     assert_eq!(spec["groups"], json!(["dev", "system:authenticated"]));
     assert_eq!(spec["uid"], "7");
 }

@@ -1,4 +1,4 @@
-//! SubjectAccessReviews: when they are asked, what they ask, and what happens without an answer.
+//! SubjectAccessReviews: which requests cause one, its attributes, and failed reviews.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::kube_apiserver::status;
 use super::server::{Client, THINGS, TestServer, until};
 
 /// The attributes of the reviews, as `verb resource/subresource name` or `verb path`.
-fn shown(asked: &[Value]) -> Vec<String> {
+fn lines(reviews: &[Value]) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let line = |spec: &Value| match &spec["resourceAttributes"] {
         Value::Null => {
@@ -25,11 +25,11 @@ fn shown(asked: &[Value]) -> Vec<String> {
             )
         }
     };
-    asked.iter().map(line).collect()
+    reviews.iter().map(line).collect()
 }
 
 async fn metric(client: &mut Client, name: &str) -> String {
-    let text = client.ask("GET /metrics", &[]).await.text;
+    let text = client.request("GET /metrics", &[]).await.text;
     let line = text.lines().find(|line| line.starts_with(name));
     line.unwrap_or_default()
         .rsplit(' ')
@@ -43,28 +43,28 @@ async fn decisions_are_cached_by_whole_spec() {
     let server = TestServer::new("").await;
     let mut bob = server.user("bob", None).await;
     for _ in 0..3 {
-        bob.ask(&format!("GET {THINGS}"), &[]).await;
-        bob.ask(&format!("GET {THINGS}/x"), &[]).await;
-        bob.ask(&format!("GET {THINGS}/y/status"), &[]).await;
-        bob.ask(&format!("DELETE {THINGS}?labelSelector=a"), &[])
+        bob.request(&format!("GET {THINGS}"), &[]).await;
+        bob.request(&format!("GET {THINGS}/x"), &[]).await;
+        bob.request(&format!("GET {THINGS}/y/status"), &[]).await;
+        bob.request(&format!("DELETE {THINGS}?labelSelector=a"), &[])
             .await;
     }
-    let asked = server.cluster.asked();
+    let reviews = server.cluster.reviews();
     let expected = [
         "list things/ ",
         "get things/ x",
         "get things/status y",
         "deletecollection things/ ",
     ];
-    assert_eq!(shown(&asked), expected);
+    assert_eq!(lines(&reviews), expected);
     assert_eq!(
-        asked[3]["resourceAttributes"]["labelSelector"],
+        reviews[3]["resourceAttributes"]["labelSelector"],
         json!({"requirements": [{"key": "a", "operator": "Exists"}]})
     );
-    // The same request of a user in another group is another question.
+    // The same request of a user in another group is another review.
     let mut other = server.user("bob", Some("dev")).await;
-    other.ask(&format!("GET {THINGS}"), &[]).await;
-    assert_eq!(server.cluster.asked().len(), 1);
+    other.request(&format!("GET {THINGS}"), &[]).await;
+    assert_eq!(server.cluster.reviews().len(), 1);
 
     let mut admin = server.user("admin", Some("system:masters")).await;
     let hits = "ark_authorization_cache_request_total{status=\"hit\"}";
@@ -83,11 +83,11 @@ async fn lifetime_of_zero_asks_every_time() {
     let mut bob = server.user("bob", None).await;
     let mut eve = server.user("eve", None).await;
     for _ in 0..3 {
-        assert_eq!(bob.ask(&format!("GET {THINGS}"), &[]).await.code, 200);
-        assert_eq!(eve.ask(&format!("GET {THINGS}"), &[]).await.code, 403);
+        assert_eq!(bob.request(&format!("GET {THINGS}"), &[]).await.code, 200);
+        assert_eq!(eve.request(&format!("GET {THINGS}"), &[]).await.code, 403);
     }
-    let asked = server.cluster.asked();
-    let of = |user: &str| asked.iter().filter(|spec| spec["user"] == user).count();
+    let reviews = server.cluster.reviews();
+    let of = |user: &str| reviews.iter().filter(|spec| spec["user"] == user).count();
     assert_eq!((of("bob"), of("eve")), (3, 1));
 }
 
@@ -95,10 +95,10 @@ async fn lifetime_of_zero_asks_every_time() {
 async fn denied_request_has_text_and_reason() {
     let server = TestServer::new("").await;
     let mut eve = server.user("eve", None).await;
-    let answer = eve.ask(&format!("PUT {THINGS}/x/status"), &[]).await;
-    assert_eq!(answer.code, 403);
+    let response = eve.request(&format!("PUT {THINGS}/x/status"), &[]).await;
+    assert_eq!(response.code, 403);
     assert_eq!(
-        answer.json["message"],
+        response.json["message"],
         "things.example.com \"x\" is forbidden: User \"eve\" cannot update resource \
          \"things/status\" in API group \"example.com\" in the namespace \"a\": no rule"
     );
@@ -109,11 +109,11 @@ async fn identical_questions_in_flight_are_asked_once() {
     let server = TestServer::new("").await;
     server.cluster.change(|state| state.hold = true);
     let mut clients = tokio::task::JoinSet::new();
-    // One certificate: its fingerprint is part of the question.
+    // One certificate: its fingerprint is part of the review.
     let pair = pki::client(&server.users, "bob", None).unwrap();
     for _ in 0..20 {
         let mut bob = server.connect(Some(&pair)).await;
-        clients.spawn(async move { bob.ask(&format!("GET {THINGS}"), &[]).await.code });
+        clients.spawn(async move { bob.request(&format!("GET {THINGS}"), &[]).await.code });
     }
     let mut admin = server.user("admin", Some("system:masters")).await;
     let blocked = "authorization_cache_active_fetch_count";
@@ -127,30 +127,30 @@ async fn identical_questions_in_flight_are_asked_once() {
     while let Some(code) = clients.join_next().await {
         assert_eq!(code.unwrap(), 200);
     }
-    assert_eq!(server.cluster.asked().len(), 1);
+    assert_eq!(server.cluster.reviews().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_fail_closed_while_kube_apiserver_is_away() {
     let mut server = TestServer::new("").await;
     let mut bob = server.user("bob", None).await;
-    assert_eq!(bob.ask(&format!("GET {THINGS}"), &[]).await.code, 200);
+    assert_eq!(bob.request(&format!("GET {THINGS}"), &[]).await.code, 200);
     server.cluster.stop().await;
-    let answer = bob.ask(&format!("GET {THINGS}"), &[]).await;
-    assert_eq!(answer.code, 200, "a cached decision: {answer:?}");
+    let response = bob.request(&format!("GET {THINGS}"), &[]).await;
+    assert_eq!(response.code, 200, "a cached decision: {response:?}");
     let began = Instant::now();
-    let answer = bob.ask(&format!("GET {THINGS}/x"), &[]).await;
-    assert_eq!(answer.code, 500);
+    let response = bob.request(&format!("GET {THINGS}/x"), &[]).await;
+    assert_eq!(response.code, 500);
     let start = format!("Internal Server Error: \"{THINGS}/x\": cannot reach kube-apiserver: ");
-    assert!(answer.text.starts_with(&start), "{answer:?}");
+    assert!(response.text.starts_with(&start), "{response:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "no retries");
 
     let mut admin = server.user("admin", Some("system:masters")).await;
-    assert_eq!(admin.ask(&format!("GET {THINGS}"), &[]).await.code, 200);
+    assert_eq!(admin.request(&format!("GET {THINGS}"), &[]).await.code, 200);
     let errors = "apiserver_delegated_authz_request_total{code=\"<error>\"}";
     assert_ne!(metric(&mut admin, errors).await, "");
     server.cluster.restart().await;
-    assert_eq!(bob.ask(&format!("GET {THINGS}/x"), &[]).await.code, 404);
+    assert_eq!(bob.request(&format!("GET {THINGS}/x"), &[]).await.code, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,23 +158,23 @@ async fn transient_errors_are_retried_and_others_are_not() {
     let server = TestServer::new("").await;
     let busy = status(429, "TooManyRequests", "slow down");
     let broken = status(500, "InternalError", "etcd");
-    let denied = status(403, "Forbidden", "you may not ask");
+    let denied = status(403, "Forbidden", "no reviews for you");
     server.cluster.change(|state| {
         state.failures = vec![(429, busy), (500, broken)];
     });
     let mut bob = server.user("bob", None).await;
-    assert_eq!(bob.ask(&format!("GET {THINGS}"), &[]).await.code, 200);
-    assert_eq!(server.cluster.asked().len(), 3);
+    assert_eq!(bob.request(&format!("GET {THINGS}"), &[]).await.code, 200);
+    assert_eq!(server.cluster.reviews().len(), 3);
     server
         .cluster
         .change(|state| state.failures = vec![(403, denied)]);
-    let answer = bob.ask(&format!("GET {THINGS}/x"), &[]).await;
-    assert_eq!(answer.code, 500);
-    let text = format!("Internal Server Error: \"{THINGS}/x\": you may not ask\n");
-    assert_eq!(answer.text, text);
-    assert_eq!(server.cluster.asked().len(), 1);
+    let response = bob.request(&format!("GET {THINGS}/x"), &[]).await;
+    assert_eq!(response.code, 500);
+    let text = format!("Internal Server Error: \"{THINGS}/x\": no reviews for you\n");
+    assert_eq!(response.text, text);
+    assert_eq!(server.cluster.reviews().len(), 1);
     assert_eq!(
-        bob.ask(&format!("GET {THINGS}/x"), &[]).await.code,
+        bob.request(&format!("GET {THINGS}/x"), &[]).await.code,
         404,
         "errors are not cached"
     );
@@ -186,15 +186,15 @@ async fn masters_and_allowed_paths_are_never_asked() {
     let mut admin = server.user("admin", Some("system:masters")).await;
     let mut eve = server.user("eve", None).await;
     for line in ["GET /livez", "GET /openapi/v2", "GET /apis"] {
-        assert_eq!(admin.ask(line, &[]).await.code, 200, "{line}");
+        assert_eq!(admin.request(line, &[]).await.code, 200, "{line}");
     }
-    assert_eq!(eve.ask("GET /livez", &[]).await.code, 200);
-    assert_eq!(eve.ask("GET /openapi/v2", &[]).await.code, 200);
-    assert!(server.cluster.asked().is_empty());
-    assert_eq!(eve.ask("GET /readyz", &[]).await.code, 403);
-    assert_eq!(eve.ask("GET /apis", &[]).await.code, 403);
-    let asked = server.cluster.asked();
-    assert_eq!(shown(&asked), ["get /readyz", "get /apis"]);
+    assert_eq!(eve.request("GET /livez", &[]).await.code, 200);
+    assert_eq!(eve.request("GET /openapi/v2", &[]).await.code, 200);
+    assert!(server.cluster.reviews().is_empty());
+    assert_eq!(eve.request("GET /readyz", &[]).await.code, 403);
+    assert_eq!(eve.request("GET /apis", &[]).await.code, 403);
+    let reviews = server.cluster.reviews();
+    assert_eq!(lines(&reviews), ["get /readyz", "get /apis"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,11 +204,11 @@ async fn trusted_front_proxy_is_not_asked_again() {
     let list = format!("GET {THINGS}");
     let mut proxy = server.proxy("aggregator").await;
     let eve = [("X-Remote-User", "eve")];
-    assert_eq!(proxy.ask(&list, &eve).await.code, 200);
-    assert!(server.cluster.asked().is_empty());
-    // The same user without the proxy is asked about, by token and by certificate.
+    assert_eq!(proxy.request(&list, &eve).await.code, 200);
+    assert!(server.cluster.reviews().is_empty());
+    // Without the proxy, requests of the same user are reviewed, by token and by certificate.
     assert_eq!(server.with_token("t", &list).await.code, 403);
     let mut user = server.user("eve", None).await;
-    assert_eq!(user.ask(&list, &eve).await.code, 403);
-    assert_eq!(server.cluster.asked().len(), 2);
+    assert_eq!(user.request(&list, &eve).await.code, 403);
+    assert_eq!(server.cluster.reviews().len(), 2);
 }

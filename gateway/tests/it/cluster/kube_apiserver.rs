@@ -39,25 +39,25 @@ pub(crate) struct KubeApiserver {
     running: JoinSet<()>,
 }
 
-/// What it knows and has been asked.
+/// Objects, and counters of requests.
 #[derive(Default)]
 pub(crate) struct State {
-    /// Status of the TokenReview of each known token.
+    /// Status of the TokenReview of each valid token.
     pub(crate) tokens: HashMap<String, Value>,
     /// Users who may do everything.
     pub(crate) allowed: HashSet<String>,
     /// Responses to SubjectAccessReviews before the regular ones.
     pub(crate) failures: Vec<(u16, Value)>,
-    /// Whether SubjectAccessReviews wait.
+    /// Delays the responses to SubjectAccessReviews while it is set.
     pub(crate) hold: bool,
-    /// Tokens reviewed.
-    pub(crate) tokens_asked: Vec<String>,
+    /// Tokens of TokenReviews.
+    pub(crate) reviewed_tokens: Vec<String>,
     /// Specs of the SubjectAccessReviews.
-    pub(crate) asked: Vec<Value>,
+    pub(crate) reviews: Vec<Value>,
     /// Phase that a read of one namespace returns instead of the watched one.
     pub(crate) live: HashMap<String, &'static str>,
     /// Reads of one namespace.
-    pub(crate) looked_up: usize,
+    pub(crate) namespace_reads: usize,
     /// Method and resource of each write.
     pub(crate) writes: Vec<String>,
     /// Resources whose updates are rejected.
@@ -170,8 +170,8 @@ impl KubeApiserver {
     }
 
     /// The specs of SubjectAccessReviews since the last call.
-    pub(crate) fn asked(&self) -> Vec<Value> {
-        std::mem::take(&mut self.state.lock().asked)
+    pub(crate) fn reviews(&self) -> Vec<Value> {
+        std::mem::take(&mut self.state.lock().reviews)
     }
 }
 
@@ -204,7 +204,7 @@ impl State {
 
     fn get(&mut self, resource: &'static str, name: &str) -> (u16, Value) {
         if resource == "namespaces" {
-            self.looked_up += 1;
+            self.namespace_reads += 1;
             if let Some(phase) = self.live.get(name) {
                 return (200, namespace(name, phase));
             }
@@ -217,14 +217,14 @@ impl State {
 
     fn review_token(&mut self, review: &Value) -> (u16, Value) {
         let token = review["spec"]["token"].as_str().unwrap_or_default();
-        self.tokens_asked.push(token.to_owned());
+        self.reviewed_tokens.push(token.to_owned());
         let unknown = json!({"authenticated": false, "error": "invalid bearer token"});
         let status = self.tokens.get(token).cloned().unwrap_or(unknown);
         (201, json!({ "status": status }))
     }
 
     fn review_access(&mut self, review: &Value) -> (u16, Value) {
-        self.asked.push(review["spec"].clone());
+        self.reviews.push(review["spec"].clone());
         if !self.failures.is_empty() {
             return self.failures.remove(0);
         }
@@ -273,11 +273,11 @@ async fn respond(
         "/apis/authentication.k8s.io/v1/tokenreviews" => state.lock().review_token(&review),
         "/apis/authorization.k8s.io/v1/subjectaccessreviews" => {
             let mut changes = moved.subscribe();
-            let answer = state.lock().review_access(&review);
+            let response = state.lock().review_access(&review);
             while state.lock().hold {
                 let _ = changes.changed().await;
             }
-            answer
+            response
         }
         path => match objects::located(path) {
             None => (404, status(404, "NotFound", path)),

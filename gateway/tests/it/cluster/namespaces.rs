@@ -2,13 +2,17 @@
 
 use serde_json::json;
 
-use super::server::{Answer, Client, TestServer, until};
+use super::server::{Client, TestResponse, TestServer, until};
 
 async fn admin(server: &TestServer) -> Client {
     server.user("admin", Some("system:masters")).await
 }
 
-async fn create(client: &mut Client, namespace: &str, metadata: &serde_json::Value) -> Answer {
+async fn create(
+    client: &mut Client,
+    namespace: &str,
+    metadata: &serde_json::Value,
+) -> TestResponse {
     let thing = json!({
         "apiVersion": "example.com/v1", "kind": "Thing", "metadata": metadata, "spec": {"size": 1},
     });
@@ -20,24 +24,24 @@ async fn create(client: &mut Client, namespace: &str, metadata: &serde_json::Val
 async fn missing_namespace_is_not_found() {
     let server = TestServer::new("").await;
     let mut admin = admin(&server).await;
-    let answer = create(&mut admin, "a", &json!({"name": "x"})).await;
-    assert_eq!(answer.code, 201, "{answer:?}");
+    let response = create(&mut admin, "a", &json!({"name": "x"})).await;
+    assert_eq!(response.code, 201, "{response:?}");
     assert_eq!(
-        server.cluster.state.lock().looked_up,
+        server.cluster.state.lock().namespace_reads,
         0,
-        "the informer knows it"
+        "the informer has it"
     );
-    let answer = create(&mut admin, "missing", &json!({"name": "x"})).await;
-    assert_eq!(answer.code, 404);
+    let response = create(&mut admin, "missing", &json!({"name": "x"})).await;
+    assert_eq!(response.code, 404);
     assert_eq!(
-        answer.json,
+        response.json,
         json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": "namespaces \"missing\" not found", "reason": "NotFound",
             "details": {"name": "missing", "kind": "namespaces"}, "code": 404,
         })
     );
-    assert_eq!(server.cluster.state.lock().looked_up, 1);
+    assert_eq!(server.cluster.state.lock().namespace_reads, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,8 +51,8 @@ async fn namespace_that_informer_has_not_seen_is_looked_up() {
     server
         .cluster
         .change(|state| state.live.insert("new".to_owned(), "Active"));
-    let answer = create(&mut admin, "new", &json!({"name": "x"})).await;
-    assert_eq!(answer.code, 201, "{answer:?}");
+    let response = create(&mut admin, "new", &json!({"name": "x"})).await;
+    assert_eq!(response.code, 201, "{response:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,14 +73,14 @@ async fn terminating_namespace_rejects_creates_only() {
             == 403
     })
     .await;
-    let answer = create(&mut admin, "a", &json!({"name": "y"})).await;
+    let response = create(&mut admin, "a", &json!({"name": "y"})).await;
     assert_eq!(
-        answer.json["message"],
+        response.json["message"],
         "things.example.com \"y\" is forbidden: unable to create new content in namespace a \
          because it is being terminated"
     );
     assert_eq!(
-        answer.json["details"],
+        response.json["details"],
         json!({
             "name": "y", "group": "example.com", "kind": "things",
             "causes": [{
@@ -86,8 +90,8 @@ async fn terminating_namespace_rejects_creates_only() {
             }],
         })
     );
-    let answer = create(&mut admin, "a", &json!({"generateName": "z-"})).await;
-    let message = answer.json["message"].as_str().unwrap();
+    let response = create(&mut admin, "a", &json!({"generateName": "z-"})).await;
+    let message = response.json["message"].as_str().unwrap();
     assert!(
         message.starts_with("things.example.com \"z-\" is forbidden: "),
         "{message}"
@@ -99,7 +103,10 @@ async fn terminating_namespace_rejects_creates_only() {
     let line = format!("PATCH {thing}");
     let updated = admin.send(&line, &patch, body).await;
     assert_ne!(updated.code, 403, "{updated:?}");
-    assert_eq!(admin.ask(&format!("DELETE {thing}"), &[]).await.code, 200);
+    assert_eq!(
+        admin.request(&format!("DELETE {thing}"), &[]).await.code,
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +119,8 @@ async fn namespace_that_was_terminating_is_looked_up_live() {
     server
         .cluster
         .change(|state| state.live.insert("b".to_owned(), "Terminating"));
-    let answer = create(&mut admin, "b", &json!({"name": "x"})).await;
-    assert_eq!(answer.code, 403, "{answer:?}");
+    let response = create(&mut admin, "b", &json!({"name": "x"})).await;
+    assert_eq!(response.code, 403, "{response:?}");
     server.cluster.change(|state| state.live.clear());
     let client = tokio::sync::Mutex::new(&mut admin);
     until("the namespace accepts objects", || async {
@@ -121,7 +128,7 @@ async fn namespace_that_was_terminating_is_looked_up_live() {
         create(&mut client, "b", &json!({"name": "x"})).await.code == 201
     })
     .await;
-    assert!(server.cluster.state.lock().looked_up >= 2);
+    assert!(server.cluster.state.lock().namespace_reads >= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,9 +144,9 @@ async fn uncertain_namespace_fails_while_kube_apiserver_is_away() {
         create(&mut admin, "a", &json!({"name": "y"})).await.code,
         201
     );
-    let answer = create(&mut admin, "unknown", &json!({"name": "x"})).await;
-    assert_eq!(answer.code, 500);
-    let message = answer.json["message"].as_str().unwrap();
+    let response = create(&mut admin, "unknown", &json!({"name": "x"})).await;
+    assert_eq!(response.code, 500);
+    let message = response.json["message"].as_str().unwrap();
     assert!(
         message.starts_with("Internal error occurred: cannot reach"),
         "{message}"

@@ -1,4 +1,4 @@
-//! The self-managed certificate: replicas, rotation, repair, and a cluster that is away. And the
+//! The self-managed certificate: replicas, rotation, repair, and an unreachable cluster; and the
 //! delay of a shutdown, which lets kube-apiserver follow `readyz`.
 
 use std::sync::Arc;
@@ -100,7 +100,7 @@ async fn probe(gateway: &Gateway, path: &str) -> u16 {
         .with_custom_certificate_verifier(Arc::new(Probe))
         .with_no_client_auth();
     match gateway.connect_with(config, HOST).await {
-        Ok(mut client) => client.ask(&format!("GET {path}"), &[]).await.code,
+        Ok(mut client) => client.request(&format!("GET {path}"), &[]).await.code,
         Err(_) => 0,
     }
 }
@@ -118,7 +118,7 @@ async fn replicas_share_one_certificate_that_api_services_trust() {
         let mut client = gateway.connect(&bundle, HOST, None).await;
         assert_eq!(client.served, Some(served.clone()));
         assert_eq!(
-            client.ask("GET /readyz?verbose", &[]).await.text,
+            client.request("GET /readyz?verbose", &[]).await.text,
             "[+]ping ok\n\
             [+]objects-loaded ok\n[+]storage ok\n[+]serving-certificate ok\n[+]client-authorities ok\n\
             [+]shutdown ok\nreadyz check passed\n"
@@ -135,7 +135,7 @@ async fn replicas_share_one_certificate_that_api_services_trust() {
     cluster.token("carol", "carol");
     let mut client = one.connect(&bundle, HOST, None).await;
     let metrics = client
-        .ask("GET /metrics", &[("Authorization", "Bearer carol")])
+        .request("GET /metrics", &[("Authorization", "Bearer carol")])
         .await;
     for certificate in ["serving", "self-managed-ca", "client-ca", "front-proxy-ca"] {
         let name = "ark_certificate_expiration_timestamp_seconds";
@@ -204,7 +204,7 @@ async fn lost_content_is_restored_and_a_lost_key_rotates() {
     assert_eq!(
         cluster.secret_value("tls.crt"),
         certificate,
-        "not signed anew yet"
+        "not signed again yet"
     );
     assert_ne!(cluster.secret_value("ca.key"), key);
     let client = gateway.connect(&bundle, HOST, None).await;
@@ -285,10 +285,10 @@ async fn watch_continues_during_the_shutdown_delay() {
     let server = TestServer::new("--shutdown-delay-duration 2s").await;
     let mut bob = server.user("bob", None).await;
     let request = format!("GET {THINGS}?watch=1&resourceVersion=0");
-    let watching = bob.ask(&request, &[]);
+    let watching = bob.request(&request, &[]);
     let began = tokio::time::Instant::now();
     let stopping = async { server.gateway.stop.cancel() };
-    let (answer, ()) = tokio::join!(watching, stopping);
-    assert_eq!(answer.code, 200);
+    let (response, ()) = tokio::join!(watching, stopping);
+    assert_eq!(response.code, 200);
     assert!(began.elapsed() >= std::time::Duration::from_secs(2));
 }

@@ -61,7 +61,7 @@ pub(crate) struct Client {
 
 /// A response; the body is `Null` if it is not JSON.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) code: u16,
     pub(crate) text: String,
     pub(crate) json: Value,
@@ -128,10 +128,10 @@ impl TestServer {
     }
 
     /// One request with a token, on a connection of its own.
-    pub(crate) async fn with_token(&self, token: &str, line: &str) -> Answer {
+    pub(crate) async fn with_token(&self, token: &str, line: &str) -> TestResponse {
         let header = format!("Bearer {token}");
         let mut client = self.connect(None).await;
-        client.ask(line, &[("Authorization", &header)]).await
+        client.request(line, &[("Authorization", &header)]).await
     }
 }
 
@@ -245,7 +245,7 @@ pub(crate) fn client_config() -> rustls::ConfigBuilder<ClientConfig, rustls::Wan
 }
 
 impl Client {
-    pub(crate) async fn ask(&mut self, line: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(&mut self, line: &str, headers: &[(&str, &str)]) -> TestResponse {
         self.send(line, headers, String::new()).await
     }
 
@@ -254,7 +254,7 @@ impl Client {
         line: &str,
         headers: &[(&str, &str)],
         body: String,
-    ) -> Answer {
+    ) -> TestResponse {
         let (method, path) = line.split_once(' ').unwrap();
         let mut request = Request::builder()
             .method(method)
@@ -273,7 +273,7 @@ impl Client {
             let (head, body) = response.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let text = String::from_utf8(body.to_vec()).unwrap();
-            Answer {
+            TestResponse {
                 code: head.status.as_u16(),
                 json: serde_json::from_str(&text).unwrap_or_default(),
                 text,

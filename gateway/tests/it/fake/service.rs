@@ -21,7 +21,7 @@ pub(super) struct Service {
     pub(super) moved: watch::Sender<()>,
 }
 
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// An open call.
 struct Open(Arc<Mutex<Disk>>);
@@ -53,7 +53,7 @@ impl Service {
                 }
             }
             if moved.changed().await.is_err() {
-                return Err(Status::unavailable("the fake is gone"));
+                return Err(Status::unavailable("the fake has stopped"));
             }
         }
     }
@@ -61,7 +61,7 @@ impl Service {
     /// The next message of a watch.
     async fn next(&self, last: i64, pause: Duration) -> Result<v1::WatchResponse, Status> {
         let mut moved = self.moved.subscribe();
-        for patient in [true, false] {
+        for may_wait in [true, false] {
             let (header, through, events) = {
                 let disk = self.disk.lock();
                 disk.within(last)?;
@@ -78,7 +78,7 @@ impl Service {
                 };
                 (disk.header(), through, events)
             };
-            if patient && events.is_empty() && through == last {
+            if may_wait && events.is_empty() && through == last {
                 let _ = tokio::time::timeout(pause, moved.changed()).await;
                 continue;
             }
@@ -99,9 +99,9 @@ impl Service {
 
 #[tonic::async_trait]
 impl Backend for Service {
-    type ListStream = Answers<v1::ListResponse>;
-    type WatchStream = Answers<v1::WatchResponse>;
-    type ExportStream = Answers<v1::ExportResponse>;
+    type ListStream = Responses<v1::ListResponse>;
+    type WatchStream = Responses<v1::WatchResponse>;
+    type ExportStream = Responses<v1::ExportResponse>;
 
     async fn describe(
         &self,
@@ -263,7 +263,7 @@ impl Backend for Service {
         _request: Request<v1::CurrentRevisionRequest>,
     ) -> Result<Response<v1::CurrentRevisionResponse>, Status> {
         let _open = self.enter();
-        self.disk.lock().asked += 1;
+        self.disk.lock().revision_reads += 1;
         self.wait_while_silent(|faults| faults.silent).await?;
         let mut disk = self.disk.lock();
         let mut header = disk.header();

@@ -130,21 +130,21 @@ async fn people_get_indentation_and_yaml() {
         for url in ["GET things?limit=2", "GET things?labelSelector=no"] {
             let compact = server.response(url, &accept).await.raw;
             let separator = if accept.is_empty() { "*/*" } else { &accept };
-            for asked in [
+            for request in [
                 format!("{url}&pretty=true"),
                 format!("{url}&pretty=1"),
                 url.to_owned(),
             ] {
-                let agent = if asked == url {
+                let agent = if request == url {
                     "|User-Agent: curl/8"
                 } else {
                     ""
                 };
                 let pretty = server
-                    .response(&asked, &format!("{separator}{agent}"))
+                    .response(&request, &format!("{separator}{agent}"))
                     .await;
                 let want = kube_json::indent(compact.trim_ascii_end());
-                assert_eq!(*pretty.raw, want, "{asked}");
+                assert_eq!(*pretty.raw, want, "{request}");
             }
             let yaml = accept.replace("/json", "/yaml");
             let yaml = if yaml.is_empty() {
@@ -198,7 +198,7 @@ async fn large_responses_are_compressed_on_request() {
         assert!(!plain.headers.contains_key("content-encoding"));
         let accept = if accept.is_empty() { "*/*" } else { accept };
         let response = server
-            .ask(&request, &format!("{accept}|Accept-Encoding: br, gzip"))
+            .request(&request, &format!("{accept}|Accept-Encoding: br, gzip"))
             .await;
         let (head, body) = response.into_parts();
         let body = http_body_util::BodyExt::collect(body)

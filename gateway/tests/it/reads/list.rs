@@ -315,7 +315,7 @@ async fn long_lists_are_streamed_completely() {
     let loaded = tokio::time::timeout(Duration::from_secs(60), loaded);
     loaded.await.expect("loaded in time");
     for (accept, key) in [("", "items"), ("table", "rows")] {
-        let response = server.ask("GET things", accept).await;
+        let response = server.request("GET things", accept).await;
         // Long enough for several chunks, which are not held.
         let size = http_body::Body::size_hint(response.body());
         assert_eq!(size.exact(), None);
@@ -323,7 +323,7 @@ async fn long_lists_are_streamed_completely() {
         let list: Value = serde_json::from_str(&response.body).expect("whole JSON");
         assert_eq!(list[key].as_array().map(Vec::len), Some(2000), "{accept}");
     }
-    let response = server.ask("GET things?limit=50", "").await;
+    let response = server.request("GET things?limit=50", "").await;
     assert!(
         http_body::Body::size_hint(response.body())
             .exact()

@@ -155,7 +155,7 @@ async fn protobuf_events_equal_single_objects() {
     let accept = metadata("PartialObjectMetadata", "v1");
     let url = "GET things?watch=1&allowWatchBookmarks=true&sendInitialEvents=true\
                &resourceVersionMatch=NotOlderThan";
-    let response = server.ask(url, &accept).await;
+    let response = server.request(url, &accept).await;
     assert_eq!(
         response.headers()["content-type"],
         "application/vnd.kubernetes.protobuf;stream=watch"

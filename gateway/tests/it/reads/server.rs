@@ -118,7 +118,7 @@ impl TestServer {
     }
 
     /// `METHOD path`, relative to the group's first version unless it starts with a slash.
-    pub(crate) async fn ask(&self, request: &str, accept: &str) -> Response<Body> {
+    pub(crate) async fn request(&self, request: &str, accept: &str) -> Response<Body> {
         let (method, url) = request.split_once(' ').expect("method and path");
         let url = match url.strip_prefix('/') {
             Some(_) => url.to_owned(),
@@ -140,7 +140,7 @@ impl TestServer {
 
     pub(crate) async fn response(&self, request: &str, accept: &str) -> TestResponse {
         let response = tokio::time::timeout(Duration::from_secs(10), async {
-            let (head, body) = self.ask(request, accept).await.into_parts();
+            let (head, body) = self.request(request, accept).await.into_parts();
             let body = whole(body).await;
             TestResponse {
                 code: head.status.as_u16(),
@@ -149,11 +149,11 @@ impl TestServer {
                 raw: body,
             }
         });
-        response.await.expect("answered in time")
+        response.await.expect("a response in time")
     }
 
     pub(crate) async fn watch(&self, url: &str, accept: &str) -> Watch {
-        let response = self.ask(&format!("GET {url}"), accept).await;
+        let response = self.request(&format!("GET {url}"), accept).await;
         assert_eq!(response.status(), 200, "{url}");
         assert_eq!(response.headers()["content-type"], "application/json");
         Watch(response.into_body(), String::new())

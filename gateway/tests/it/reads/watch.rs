@@ -317,11 +317,11 @@ async fn streamed_lists_are_compressed_on_request() {
     let server = TestServer::of_things(3).await;
     let take = "*/*|Accept-Encoding: gzip";
     let plain = server
-        .ask("GET things?watch=1&timeoutSeconds=1", take)
+        .request("GET things?watch=1&timeoutSeconds=1", take)
         .await;
     assert!(!plain.headers().contains_key("content-encoding"));
     let request = format!("GET things?{STREAMED}");
-    let response = server.ask(&request, take).await;
+    let response = server.request(&request, take).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
     assert_eq!(response.headers()["vary"], "Accept-Encoding");
     let (mut body, mut packed, mut text) = (response.into_body(), Vec::new(), String::new());

@@ -84,7 +84,7 @@ async fn unread_streams_are_reset_and_hold_bounded_bytes() {
                     assert_eq!(reset, Some(Reason::CANCEL), "{path}");
                 }
             }
-            test_server.owes(0).await;
+            test_server.until_unsent(0).await;
         }
     }
 }
@@ -103,10 +103,10 @@ async fn unread_connection_is_closed() {
         hostile.flush().await.unwrap();
         let deadline = Instant::now() + SOON;
         while test_server.limits.unsent_bytes() == 0 {
-            assert!(Instant::now() < deadline, "answered");
+            assert!(Instant::now() < deadline, "no response");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        test_server.owes(0).await;
+        test_server.until_unsent(0).await;
         let mut rest = Vec::new();
         let read = tokio::time::timeout(SOON, hostile.read_to_end(&mut rest));
         // Bytes in kernel buffers are read before the end.
@@ -124,7 +124,7 @@ async fn unread_small_responses_close_connection() {
         held.push(hostile.get(&format!("{FOOS}/n")).await);
     }
     assert_eq!(test_server.limits.unsent_bytes(), 100 * "small".len());
-    test_server.owes(0).await;
+    test_server.until_unsent(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +147,7 @@ async fn slow_reader_receives_complete_response() {
         }
         assert_eq!(read, length, "{path}");
     }
-    test_server.owes(0).await;
+    test_server.until_unsent(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +163,7 @@ async fn unread_response_ends_at_deadline() {
         assert_eq!(end(&mut body).await, Err(Reason::CANCEL));
         let took = begun.elapsed();
         assert!((1..10).contains(&took.as_secs()), "{path}: {took:?}");
-        test_server.owes(0).await;
+        test_server.until_unsent(0).await;
     }
 }
 

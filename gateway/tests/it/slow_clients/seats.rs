@@ -29,8 +29,8 @@ async fn excess_requests_are_shed_and_administrator_is_served() {
         ];
         // As many at once as a connection may have streams.
         for _ in 0..5 {
-            let asked = (0..200).map(|at| bob.get(&paths[at % paths.len()]));
-            for response in join_all(asked).await {
+            let requests = (0..200).map(|at| bob.get(&paths[at % paths.len()]));
+            for response in join_all(requests).await {
                 assert_eq!(response.status(), 429);
                 assert_eq!(response.headers()["retry-after"], "1");
             }

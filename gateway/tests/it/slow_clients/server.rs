@@ -162,7 +162,7 @@ impl TestServer {
     }
 
     /// Waits until at most this many bytes are unsent.
-    pub(crate) async fn owes(&self, most: usize) {
+    pub(crate) async fn until_unsent(&self, most: usize) {
         let deadline = tokio::time::Instant::now() + SOON;
         while self.limits.unsent_bytes() > most {
             let bytes = self.limits.unsent_bytes();

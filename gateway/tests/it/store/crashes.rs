@@ -73,7 +73,7 @@ async fn writes_during_backend_crash_are_applied_once() {
         server.fake.start();
         let rest = writes.join_all().await;
         for outcome in rest.into_iter().chain(first) {
-            let outcome = outcome.expect("known in the end");
+            let outcome = outcome.expect("an outcome in the end");
             assert!(
                 matches!(outcome, WriteOutcome::Applied { .. }),
                 "{outcome:?}"

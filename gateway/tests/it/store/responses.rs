@@ -99,14 +99,14 @@ async fn operation_with_unknown_outcome_is_retried() {
     server
         .fake
         .fault(|faults| faults.rejected = [("x".to_owned(), open)].into());
-    let asked = |server: &TestServer| server.fake.disk.lock().ops;
+    let ops = |server: &TestServer| server.fake.disk.lock().ops;
     let create = |key: &str| Action::Create {
         value: thing(key, 1, "red").into(),
         index: Index::default(),
     };
     let settled = async {
         // Until the operation was sent more than once.
-        while asked(&server) < 3 {
+        while ops(&server) < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         server.fake.fault(|faults| faults.rejected.clear());

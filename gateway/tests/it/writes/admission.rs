@@ -181,9 +181,10 @@ async fn every_write_passes_admission_once() {
         ),
     ];
     for (line, body, expected) in cases {
-        // The cache has caught up: a write that is made for an older object passes again after its conflict.
-        test_server.ask("GET things", "").await.expect(200);
-        let response = test_server.ask(line, body).await;
+        // The cache is current: a write for an older object would repeat the steps after its
+        // conflict.
+        test_server.request("GET things", "").await.expect(200);
+        let response = test_server.request(line, body).await;
         assert!(response.code < 300, "{line}: {response:?}");
         let expected = expected.replace("{by}", by);
         assert_eq!(witness.seen(), all(&expected), "{line}");
@@ -194,14 +195,23 @@ async fn every_write_passes_admission_once() {
 async fn admission_changes_are_validated_and_stored() {
     let witness = Witness::default();
     let test_server = TestServer::admitting(witness.chain()).await;
-    let grown = test_server.ask("POST things", labelled("x", "grow")).await;
+    let grown = test_server
+        .request("POST things", labelled("x", "grow"))
+        .await;
     assert_eq!(grown.expect(201)["spec"]["size"], 100);
-    let broken = test_server.ask("POST things", labelled("y", "break")).await;
+    let broken = test_server
+        .request("POST things", labelled("y", "break"))
+        .await;
     assert_eq!(broken.expect(422)["reason"], "Invalid");
-    let moved = test_server.ask("POST things", labelled("y", "move")).await;
+    let moved = test_server
+        .request("POST things", labelled("y", "move"))
+        .await;
     assert_eq!(moved.expect(400)["reason"], "BadRequest");
     let patch = r#"{"metadata":{"labels":{"wanted":"break"}}}"#;
-    test_server.ask("MERGE things/x", patch).await.expect(422);
+    test_server
+        .request("MERGE things/x", patch)
+        .await
+        .expect(422);
     assert_eq!(
         test_server.x().await["metadata"]["labels"]["wanted"],
         "grow"
@@ -213,21 +223,24 @@ async fn rejected_write_stores_nothing() {
     let witness = Witness::default();
     let test_server = TestServer::admitting(witness.chain()).await;
     let status = test_server
-        .ask("POST things", labelled("x", "nothing"))
+        .request("POST things", labelled("x", "nothing"))
         .await;
     assert_eq!(
         status.expect(403)["message"],
         r#"things.example.com "x" is forbidden: not today"#
     );
-    test_server.ask("GET things/x", "").await.expect(404);
+    test_server.request("GET things/x", "").await.expect(404);
     test_server
-        .ask("POST things", labelled("x", ""))
+        .request("POST things", labelled("x", ""))
         .await
         .expect(201);
     let patch = r#"{"metadata":{"labels":{"wanted":"nothing"}}}"#;
-    test_server.ask("MERGE things/x", patch).await.expect(403);
     test_server
-        .ask("MERGE things/x?dryRun=All", patch)
+        .request("MERGE things/x", patch)
+        .await
+        .expect(403);
+    test_server
+        .request("MERGE things/x?dryRun=All", patch)
         .await
         .expect(403);
     assert_eq!(test_server.x().await["metadata"]["labels"]["wanted"], "");

@@ -20,7 +20,7 @@ async fn body_limit_follows_resource_annotation() {
     for (resource, kind, limit) in [("things", "Thing", 3 << 20), ("tomes", "Tome", 32 << 20)] {
         let line = format!("POST {resource}");
         let status = test_server
-            .ask(&line, sized(resource, kind, limit + 1))
+            .request(&line, sized(resource, kind, limit + 1))
             .await
             .expect(413);
         assert_eq!(status["reason"], "RequestEntityTooLarge");
@@ -30,7 +30,7 @@ async fn body_limit_follows_resource_annotation() {
         );
         assert!(test_server.fake.find(resource).is_none());
         test_server
-            .ask(&line, sized(resource, kind, limit))
+            .request(&line, sized(resource, kind, limit))
             .await
             .expect(201);
         assert!(test_server.fake.find(resource).is_some());
@@ -42,7 +42,7 @@ async fn ten_mebibyte_object_is_returned_byte_for_byte() {
     let test_server = TestServer::new().await;
     let mut watch = test_server.server.watch("tomes?watch=1").await;
     let created = test_server
-        .ask("POST tomes", sized("big", "Tome", 10 << 20))
+        .request("POST tomes", sized("big", "Tome", 10 << 20))
         .await;
     created.expect(201);
     assert!(created.body.len() > 10 << 20);
@@ -50,12 +50,12 @@ async fn ten_mebibyte_object_is_returned_byte_for_byte() {
     let event = watch.line().await;
     assert!(event == [b"{\"type\":\"ADDED\",\"object\":", object, b"}\n"].concat());
     let test_server = test_server.restart().await;
-    let got = test_server.ask("GET tomes/big", "").await;
+    let got = test_server.request("GET tomes/big", "").await;
     assert!(got.body == created.body);
-    let list = test_server.ask("GET tomes", "").await;
+    let list = test_server.request("GET tomes", "").await;
     assert!(memchr::memmem::find(&list.body, object).is_some());
     let patched = test_server
-        .ask("MERGE tomes/big", r#"{"metadata":{"labels":{"a":"b"}}}"#)
+        .request("MERGE tomes/big", r#"{"metadata":{"labels":{"a":"b"}}}"#)
         .await;
     let text = &patched.expect(200)["text"];
     assert_eq!(
@@ -79,11 +79,11 @@ async fn body_depth_limit_is_enforced() {
         ("MERGE things/x", format!(r#"{{"spec":{}}}"#, spec(20_000))),
         ("DELETE things/x", nested(20_000)),
     ] {
-        let status = test_server.ask(line, body).await.expect(400);
+        let status = test_server.request(line, body).await.expect(400);
         assert_eq!(status["reason"], "BadRequest", "{line}");
     }
     test_server
-        .ask("POST things", create(100))
+        .request("POST things", create(100))
         .await
         .expect(201);
     assert_eq!(test_server.x().await["spec"]["size"], 1);

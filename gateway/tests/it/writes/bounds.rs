@@ -31,7 +31,7 @@ async fn request_errors_are_bounded() {
         (none.clone(), json!({"choices": vec!["white"; 50_000]})),
     ] {
         let response = test_server
-            .ask("POST heaps", heap(&metadata, &content))
+            .request("POST heaps", heap(&metadata, &content))
             .await;
         let status = response.expect(422);
         assert!(response.body.len() < LARGEST, "{}", response.body.len());
@@ -39,7 +39,7 @@ async fn request_errors_are_bounded() {
         assert!(message.contains("some errors are not shown"));
     }
     let one = json!({"choices": ["x".repeat(2 << 20)]});
-    let response = test_server.ask("POST heaps", heap(&none, &one)).await;
+    let response = test_server.request("POST heaps", heap(&none, &one)).await;
     let status = response.expect(422);
     let message = status["message"].as_str().expect("a message");
     assert!(message.contains("bytes more)"));
@@ -50,7 +50,9 @@ async fn request_errors_are_bounded() {
 async fn defaults_are_bounded_by_body_limit() {
     let test_server = TestServer::new().await;
     let many = json!({"padded": vec![json!({}); 60_000]});
-    let status = test_server.ask("POST heaps", heap(&json!({}), &many)).await;
+    let status = test_server
+        .request("POST heaps", heap(&json!({}), &many))
+        .await;
     let status = status.expect(413);
     assert_eq!(status["reason"], "RequestEntityTooLarge");
     assert_eq!(
@@ -58,9 +60,11 @@ async fn defaults_are_bounded_by_body_limit() {
         "Request entity too large: defaults add more than 3145728 bytes"
     );
     let few = json!({"padded": vec![json!({}); 1_000]});
-    let created = test_server.ask("POST heaps", heap(&json!({}), &few)).await;
+    let created = test_server
+        .request("POST heaps", heap(&json!({}), &few))
+        .await;
     created.expect(201);
-    let patched = test_server.ask("MERGE heaps/h", many.to_string()).await;
+    let patched = test_server.request("MERGE heaps/h", many.to_string()).await;
     patched.expect(413);
 }
 
@@ -70,11 +74,11 @@ async fn warnings_and_unknown_fields_are_bounded() {
     let unknown: serde_json::Map<_, _> = (0..50_000).map(|n| (format!("f{n}"), json!(1))).collect();
     let body = heap(&json!({}), &Value::from(unknown));
     let response = test_server
-        .ask("POST heaps?fieldValidation=Strict", body.clone())
+        .request("POST heaps?fieldValidation=Strict", body.clone())
         .await;
     response.expect(400);
     assert!(response.body.len() < LARGEST, "{}", response.body.len());
-    let response = test_server.ask("POST heaps?dryRun=All", body).await;
+    let response = test_server.request("POST heaps?dryRun=All", body).await;
     response.expect(201);
     let warnings = response.headers.get_all("warning").iter();
     let bytes: usize = warnings.map(|warning| warning.len()).sum();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::server::{TestServer, thing};
 
-/// `asked` and `ops` of the fake.
-fn asked(test_server: &TestServer) -> (usize, usize) {
+/// `revision_reads` and `ops` of the fake.
+fn calls(test_server: &TestServer) -> (usize, usize) {
     let disk = test_server.fake.disk.lock();
-    (disk.asked, disk.ops)
+    (disk.revision_reads, disk.ops)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,13 +32,13 @@ async fn request_is_cancelled_when_client_disconnects() {
         test_server
             .until("it is over", |fake| fake.disk.lock().open == 0)
             .await;
-        let before = asked(&test_server);
+        let before = calls(&test_server);
         // Longer than any retry delay.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(asked(&test_server), before, "{line}");
+        assert_eq!(calls(&test_server), before, "{line}");
         test_server.fake.fault(|faults| faults.silent = false);
         assert_eq!(test_server.x().await["spec"]["size"], 1, "{line}");
-        test_server.ask("GET things/y", "").await.expect(404);
+        test_server.request("GET things/y", "").await.expect(404);
     }
 }
 
@@ -67,5 +67,5 @@ async fn disconnect_does_not_cancel_batched_requests() {
     }
     codes.sort_unstable();
     assert_eq!(codes, [201, 409, 409, 409]);
-    test_server.ask("GET things/gone", "").await.expect(404);
+    test_server.request("GET things/gone", "").await.expect(404);
 }

@@ -62,7 +62,7 @@ async fn ask_all(test_server: &TestServer, query: &str) -> Vec<(String, TestResp
             (query, false) => format!("{line}?{query}"),
         };
         async move {
-            let response = test_server.ask(&line, body).await;
+            let response = test_server.request(&line, body).await;
             (line, response)
         }
     }))
@@ -125,14 +125,14 @@ async fn rejected_operation_does_not_affect_its_batch() {
             .fault(|faults| faults.rejected = [reject("x"), reject("y")].into());
         let patch = r#"{"spec":{"size":2}}"#;
         let (rejected, created, other) = tokio::join!(
-            test_server.ask("MERGE things/x", patch),
-            test_server.ask("POST things", thing("y", 1)),
-            test_server.ask("POST things", thing("z", 1)),
+            test_server.request("MERGE things/x", patch),
+            test_server.request("POST things", thing("y", 1)),
+            test_server.request("POST things", thing("z", 1)),
         );
         rejected.expect(code);
         created.expect(code);
         other.expect(201);
-        test_server.ask("DELETE things/z", "").await.expect(200);
+        test_server.request("DELETE things/z", "").await.expect(200);
     }
 }
 
@@ -157,7 +157,9 @@ async fn unreachable_backend_is_503() {
         assert!(response.retry_after().is_some(), "{line}");
     }
     // Only reads that accept stale data are served.
-    let cached = test_server.ask("GET things/x?resourceVersion=0", "").await;
+    let cached = test_server
+        .request("GET things/x?resourceVersion=0", "")
+        .await;
     assert_eq!(cached.expect(200), before);
     // Readiness fails by now, and requests do not wait for the backend.
     let began = tokio::time::Instant::now();
@@ -166,11 +168,11 @@ async fn unreachable_backend_is_503() {
     }
     assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
     test_server.fake.start();
-    let mut read = test_server.ask("GET things/x", "").await;
+    let mut read = test_server.request("GET things/x", "").await;
     while read.code != 200 {
         assert!(began.elapsed().as_secs() < 20, "{}", read.text());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        read = test_server.ask("GET things/x", "").await;
+        read = test_server.request("GET things/x", "").await;
     }
     // A write waits for a backend that restarts.
     test_server.fake.kill();
@@ -191,15 +193,13 @@ async fn short_client_timeout_is_honored() {
     // Without the timeout, a write waits 15 s for its outcome.
     assert!(began.elapsed().as_secs() < 12, "{:?}", began.elapsed());
     test_server
-        .until("nothing is asked any more", |fake| {
-            fake.disk.lock().open == 0
-        })
+        .until("no call is open", |fake| fake.disk.lock().open == 0)
         .await;
-    let asked = |test_server: &TestServer| {
+    let calls = |test_server: &TestServer| {
         let disk = test_server.fake.disk.lock();
-        (disk.ops, disk.asked)
+        (disk.ops, disk.revision_reads)
     };
-    let before = asked(&test_server);
+    let before = calls(&test_server);
     test_server.fake.fault(|faults| faults.silent = false);
     assert_eq!(
         test_server.x().await["spec"]["size"],
@@ -207,7 +207,7 @@ async fn short_client_timeout_is_honored() {
         "nothing came later"
     );
     assert_eq!(
-        asked(&test_server),
+        calls(&test_server),
         (before.0, before.1 + 1),
         "only that read"
     );
@@ -231,10 +231,10 @@ async fn unknown_write_outcome_is_504() {
         &format!(r#""name":"x","resourceVersion":"{version}""#),
     );
     let responses = tokio::join!(
-        test_server.ask("POST things", thing("y", 1)),
-        test_server.ask("PUT things/x", update),
-        test_server.ask("MERGE things/x", r#"{"spec":{"size":2}}"#),
-        test_server.ask("DELETE things/x", ""),
+        test_server.request("POST things", thing("y", 1)),
+        test_server.request("PUT things/x", update),
+        test_server.request("MERGE things/x", r#"{"spec":{"size":2}}"#),
+        test_server.request("DELETE things/x", ""),
     );
     for response in <[TestResponse; 4]>::from(responses) {
         let status = response.expect(504);

@@ -21,7 +21,7 @@ fn large(name: &str) -> String {
 async fn large_writes_use_pool_and_small_writes_run_inline() {
     let test_server = TestServer::of_x().await;
     test_server
-        .ask("POST things", large("big"))
+        .request("POST things", large("big"))
         .await
         .expect(201);
     let merge = json!({"spec": {"size": 2}}).to_string();
@@ -47,16 +47,22 @@ async fn large_writes_use_pool_and_small_writes_run_inline() {
         let release = busy(&test_server.compute).await;
         let mut waits = test_server.start(line, body);
         for round in 0..20 {
-            test_server.ask("GET things/x", "").await.expect(200);
+            test_server.request("GET things/x", "").await.expect(200);
             let merge = json!({"spec": {"size": round}}).to_string();
-            test_server.ask("MERGE things/x", merge).await.expect(200);
+            test_server
+                .request("MERGE things/x", merge)
+                .await
+                .expect(200);
         }
-        assert!(!waits.is_answered(), "{line}");
+        assert!(!waits.has_response(), "{line}");
         drop(release);
         waits.response().await.expect(code);
     }
-    test_server.ask("GET things/big", "").await.expect(404);
-    test_server.ask("GET things/other", "").await.expect(404);
+    test_server.request("GET things/big", "").await.expect(404);
+    test_server
+        .request("GET things/other", "")
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
@@ -65,7 +71,7 @@ async fn deadline_ends_wait_for_pool() {
     let release = busy(&test_server.compute).await;
     let began = Instant::now();
     let timed_out = test_server
-        .ask("POST things?timeout=1s", large("late"))
+        .request("POST things?timeout=1s", large("late"))
         .await;
     let took = began.elapsed();
     assert_eq!(timed_out.code, 504, "{}", timed_out.text());
@@ -73,10 +79,10 @@ async fn deadline_ends_wait_for_pool() {
     drop(release);
     // The next job in the queue completes, so the cancelled one would have as well.
     test_server
-        .ask("POST things", large("next"))
+        .request("POST things", large("next"))
         .await
         .expect(201);
-    test_server.ask("GET things/late", "").await.expect(404);
+    test_server.request("GET things/late", "").await.expect(404);
 }
 
 #[tokio::test]
@@ -84,14 +90,14 @@ async fn queued_job_of_disconnected_client_is_not_started() {
     let test_server = TestServer::of_x().await;
     let release = busy(&test_server.compute).await;
     let gone = test_server.start("POST things", large("gone"));
-    test_server.ask("GET things/x", "").await.expect(200);
+    test_server.request("GET things/x", "").await.expect(200);
     gone.leave().await;
     drop(release);
     test_server
-        .ask("POST things", large("next"))
+        .request("POST things", large("next"))
         .await
         .expect(201);
-    test_server.ask("GET things/gone", "").await.expect(404);
+    test_server.request("GET things/gone", "").await.expect(404);
 }
 
 #[tokio::test]
@@ -101,7 +107,7 @@ async fn excess_large_writes_of_one_user_are_rejected() {
     let mut requests = JoinSet::new();
     for at in 0..70 {
         let (server, body) = (test_server.server.clone(), large(&format!("n{at}")));
-        requests.spawn(async move { server.ask("POST things", body).await });
+        requests.spawn(async move { server.request("POST things", body).await });
     }
     // Only rejected requests have a response: from the pool, or from the limit of bodies before it.
     let rejected = requests.join_next().await.expect("one").expect("no panic");

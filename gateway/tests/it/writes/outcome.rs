@@ -12,7 +12,7 @@ async fn taken_generated_name_is_regenerated() {
     test_server.fake.fault(|faults| faults.taken = 3);
     let ops = test_server.fake.disk.lock().ops;
     let created = test_server
-        .ask("POST things", generated.clone())
+        .request("POST things", generated.clone())
         .await
         .expect(201);
     assert_eq!(test_server.fake.disk.lock().ops, ops + 4);
@@ -21,7 +21,10 @@ async fn taken_generated_name_is_regenerated() {
     assert_eq!(created["metadata"]["generateName"], "g-");
     // The number of attempts is bounded, and exhausting it is reported.
     test_server.fake.fault(|faults| faults.taken = usize::MAX);
-    let status = test_server.ask("POST things", generated).await.expect(409);
+    let status = test_server
+        .request("POST things", generated)
+        .await
+        .expect(409);
     assert_eq!(status["reason"], "AlreadyExists");
     assert_eq!(test_server.fake.changes(), 1);
 }
@@ -33,26 +36,26 @@ async fn name_is_taken_until_object_is_deleted() {
         r#""name":"x""#,
         r#""name":"x","finalizers":["example.com/f"]"#,
     );
-    test_server.ask("POST things", held).await.expect(201);
+    test_server.request("POST things", held).await.expect(201);
     let message = |status: serde_json::Value| status["message"].as_str().expect("text").to_owned();
     let taken = r#"things.example.com "x" already exists"#;
     let status = test_server
-        .ask("POST things", thing("x", 2))
+        .request("POST things", thing("x", 2))
         .await
         .expect(409);
     assert_eq!(message(status), taken);
-    test_server.ask("DELETE things/x", "").await.expect(200);
+    test_server.request("DELETE things/x", "").await.expect(200);
     for line in ["POST things", "POST things?dryRun=All"] {
-        let status = test_server.ask(line, thing("x", 2)).await.expect(409);
+        let status = test_server.request(line, thing("x", 2)).await.expect(409);
         assert_eq!(message(status), format!("object is being deleted: {taken}"));
     }
     let letting_go = r#"{"metadata":{"finalizers":null}}"#;
     test_server
-        .ask("MERGE things/x", letting_go)
+        .request("MERGE things/x", letting_go)
         .await
         .expect(200);
     test_server
-        .ask("POST things", thing("x", 2))
+        .request("POST things", thing("x", 2))
         .await
         .expect(201);
 }
@@ -62,7 +65,7 @@ async fn deletecollection_succeeds_only_if_all_objects_are_deleted() {
     let test_server = TestServer::new().await;
     for at in 0..10 {
         test_server
-            .ask("POST things", thing(&format!("t{at}"), at))
+            .request("POST things", thing(&format!("t{at}"), at))
             .await
             .expect(201);
     }
@@ -70,13 +73,13 @@ async fn deletecollection_succeeds_only_if_all_objects_are_deleted() {
     test_server
         .fake
         .fault(|faults| faults.rejected = [rejected].into());
-    let response = test_server.ask("DELETE things", "").await;
+    let response = test_server.request("DELETE things", "").await;
     let status = response.expect(503);
     assert_eq!(status["reason"], "ServiceUnavailable");
     assert!(response.retry_after().is_some());
     assert!(test_server.fake.find("t4").is_some());
     test_server.fake.fault(|faults| faults.rejected.clear());
-    test_server.ask("DELETE things", "").await.expect(200);
-    let left = test_server.ask("GET things", "").await.expect(200);
+    test_server.request("DELETE things", "").await.expect(200);
+    let left = test_server.request("GET things", "").await.expect(200);
     assert_eq!(left["items"], serde_json::json!([]));
 }

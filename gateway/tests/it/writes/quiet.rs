@@ -8,17 +8,20 @@ use super::server::{TestServer, thing, version, with};
 async fn write_without_change_keeps_version_and_sends_no_event() {
     let test_server = TestServer::of_x().await;
     test_server
-        .ask("MERGE things/x/status", r#"{"status":{"a":1}}"#)
+        .request("MERGE things/x/status", r#"{"status":{"a":1}}"#)
         .await
         .expect(200);
     let held = thing("held", 1).replace(
         r#""name":"held""#,
         r#""name":"held","finalizers":["example.com/f"]"#,
     );
-    test_server.ask("POST things", held).await.expect(201);
-    test_server.ask("DELETE things/held", "").await.expect(200);
+    test_server.request("POST things", held).await.expect(201);
+    test_server
+        .request("DELETE things/held", "")
+        .await
+        .expect(200);
     let x = test_server.x().await;
-    let held = test_server.ask("GET things/held", "").await.expect(200);
+    let held = test_server.request("GET things/held", "").await.expect(200);
     let changes = test_server.fake.changes();
     let mut watch = test_server
         .server
@@ -27,7 +30,10 @@ async fn write_without_change_keeps_version_and_sends_no_event() {
             test_server.fake.revision()
         ))
         .await;
-    let scale = test_server.ask("GET things/x/scale", "").await.expect(200);
+    let scale = test_server
+        .request("GET things/x/scale", "")
+        .await
+        .expect(200);
     let cases = [
         ("PUT things/x", x.to_string()),
         // Fields that clients cannot set.
@@ -45,14 +51,14 @@ async fn write_without_change_keeps_version_and_sends_no_event() {
         ("DELETE things/held", String::new()),
     ];
     for (line, body) in cases {
-        let response = test_server.ask(line, body.clone()).await.expect(200);
+        let response = test_server.request(line, body.clone()).await.expect(200);
         let before = if line.contains("held") { &held } else { &x };
         assert_eq!(version(&response), version(before), "{line} {body}");
     }
     assert_eq!(test_server.fake.changes(), changes);
     // The next event of the watch is the next change.
     test_server
-        .ask("POST things", thing("next", 1))
+        .request("POST things", thing("next", 1))
         .await
         .expect(201);
     assert_eq!(watch.event().await["object"]["metadata"]["name"], "next");
@@ -95,10 +101,14 @@ async fn dry_run_sends_no_write_to_backend() {
         ("DELETE things?dryRun=All", String::new(), 200),
     ];
     for (line, body, code) in cases {
-        let response = test_server.ask(line, body).await;
+        let response = test_server.request(line, body).await;
         assert_eq!(response.code, code, "{line}: {}", response.text());
     }
     assert_eq!(test_server.fake.changes(), changes);
-    assert_eq!(test_server.fake.disk.lock().ops, ops, "not even asked for");
+    assert_eq!(
+        test_server.fake.disk.lock().ops,
+        ops,
+        "no call to the driver"
+    );
     assert_eq!(test_server.x().await, x);
 }

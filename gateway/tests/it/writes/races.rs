@@ -13,7 +13,11 @@ async fn concurrent_patches_of_one_object_all_apply() {
     let patches = numbers.clone().map(|number| {
         let patch = json!({"metadata": {"annotations": {format!("n{number}"): "here"}}});
         let test_server = &test_server;
-        async move { test_server.ask("MERGE things/x", patch.to_string()).await }
+        async move {
+            test_server
+                .request("MERGE things/x", patch.to_string())
+                .await
+        }
     });
     let mut versions: Vec<_> = join_all(patches)
         .await
@@ -37,14 +41,14 @@ async fn concurrent_updates_from_one_version_apply_once() {
     let before = test_server.fake.changes();
     let updates = (10..20).map(|size| {
         let (test_server, update) = (&test_server, with(&x, "/spec/size", size));
-        async move { test_server.ask("PUT things/x", update).await }
+        async move { test_server.request("PUT things/x", update).await }
     });
     let mut codes: Vec<_> = join_all(updates).await.iter().map(|it| it.code).collect();
     codes.sort_unstable();
     assert_eq!(codes, [vec![200], vec![409; 9]].concat());
     assert_eq!(test_server.fake.changes(), before + 1);
     let status = test_server
-        .ask("PUT things/x", x.to_string())
+        .request("PUT things/x", x.to_string())
         .await
         .expect(409);
     assert_eq!(
@@ -62,11 +66,13 @@ async fn deletion_with_precondition_never_deletes_successor() {
         let uid = x["metadata"]["uid"].as_str().expect("a uid");
         let precondition = json!({"preconditions": {"uid": uid}}).to_string();
         let recreate = async {
-            test_server.ask("DELETE things/x", "").await;
-            test_server.ask("POST things", thing("x", 1)).await
+            test_server.request("DELETE things/x", "").await;
+            test_server.request("POST things", thing("x", 1)).await
         };
-        let (deleted, created) =
-            tokio::join!(test_server.ask("DELETE things/x", precondition), recreate);
+        let (deleted, created) = tokio::join!(
+            test_server.request("DELETE things/x", precondition),
+            recreate
+        );
         assert!(
             matches!(deleted.code, 200 | 404 | 409),
             "{}",
@@ -87,8 +93,8 @@ async fn held() -> (TestServer, Value) {
         r#""name":"x""#,
         r#""name":"x","finalizers":["example.com/f"]"#,
     );
-    test_server.ask("POST things", held).await.expect(201);
-    test_server.ask("DELETE things/x", "").await.expect(200);
+    test_server.request("POST things", held).await.expect(201);
+    test_server.request("DELETE things/x", "").await.expect(200);
     let mut x = test_server.x().await;
     assert!(x["metadata"]["deletionTimestamp"].is_string());
     x["metadata"]["finalizers"] = json!([]);
@@ -100,13 +106,13 @@ async fn last_finalizer_and_object_are_removed_in_one_change() {
     let (test_server, update) = held().await;
     let (changes, ops) = (test_server.fake.changes(), test_server.fake.disk.lock().ops);
     test_server
-        .ask("PUT things/x", update.to_string())
+        .request("PUT things/x", update.to_string())
         .await
         .expect(200);
     assert!(test_server.fake.find("x").is_none());
     assert_eq!(test_server.fake.changes(), changes + 1);
     assert_eq!(test_server.fake.disk.lock().ops, ops + 1);
-    test_server.ask("GET things/x", "").await.expect(404);
+    test_server.request("GET things/x", "").await.expect(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,7 +57,7 @@ impl TestServer {
     pub(crate) async fn of_x() -> Self {
         let test_server = Self::new().await;
         test_server
-            .ask("POST things", thing("x", 1))
+            .request("POST things", thing("x", 1))
             .await
             .expect(201);
         test_server
@@ -95,21 +95,21 @@ impl TestServer {
         Self::over(self.fake).await
     }
 
-    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
-        self.server.ask(line, body).await
+    pub(crate) async fn request(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
+        self.server.request(line, body).await
     }
 
     /// Starts a request in a task.
     pub(crate) fn start(&self, line: &'static str, body: impl Into<Bytes>) -> Started {
         let (server, body) = (self.server.clone(), body.into());
         let mut started = JoinSet::new();
-        started.spawn(async move { server.ask(line, body).await });
+        started.spawn(async move { server.request(line, body).await });
         Started(started)
     }
 
     /// Reads the thing `x`.
     pub(crate) async fn x(&self) -> Value {
-        self.ask("GET things/x", "").await.expect(200)
+        self.request("GET things/x", "").await.expect(200)
     }
 
     /// Waits for a state of the fake.
@@ -174,7 +174,7 @@ impl Server {
         self.0.send(request).await
     }
 
-    pub(crate) async fn ask(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
+    pub(crate) async fn request(&self, line: &str, body: impl Into<Bytes>) -> TestResponse {
         let response = async {
             let (head, body) = self.send(line, body).await.into_parts();
             TestResponse {
@@ -200,7 +200,7 @@ impl Started {
         finished.expect("no panic")
     }
 
-    pub(crate) fn is_answered(&mut self) -> bool {
+    pub(crate) fn has_response(&mut self) -> bool {
         futures_util::FutureExt::now_or_never(self.0.join_next()).is_some()
     }
 

@@ -35,10 +35,12 @@ impl TestServer {
         line: &'static str,
         body: impl Into<bytes::Bytes>,
     ) -> TestResponse {
-        let asked = self.fake.disk.lock().asked;
+        let before = self.fake.disk.lock().revision_reads;
         let request = self.start(line, body);
-        self.until("asked", |fake| fake.disk.lock().asked > asked)
-            .await;
+        self.until("a read of the revision", |fake| {
+            fake.disk.lock().revision_reads > before
+        })
+        .await;
         self.release();
         request.response().await
     }
@@ -59,7 +61,7 @@ async fn patch_applies_to_backend_state_when_cache_is_stale() {
     let (test_server, _) = TestServer::of_updated_x().await;
     // The event never arrives: the response of the backend is sufficient.
     let patched = test_server
-        .ask("MERGE things/x", r#"{"spec":{"replicas":7}}"#)
+        .request("MERGE things/x", r#"{"spec":{"replicas":7}}"#)
         .await;
     assert_eq!(
         patched.expect(200)["spec"],
@@ -74,7 +76,7 @@ async fn patch_applies_to_backend_state_when_cache_is_stale() {
     );
 
     let (test_server, _) = TestServer::of_updated_x().await;
-    test_server.ask("DELETE things/x", "").await.expect(200);
+    test_server.request("DELETE things/x", "").await.expect(200);
     assert!(test_server.fake.find("x").is_none());
 }
 
@@ -90,7 +92,7 @@ async fn update_from_newest_version_succeeds_when_cache_is_stale() {
     // The backend's response to the write detects the conflict, although the cache was believed
     // current.
     let status = test_server
-        .ask("PUT things/x", x.to_string())
+        .request("PUT things/x", x.to_string())
         .await
         .expect(409);
     assert_eq!(status["reason"], "Conflict");
@@ -128,7 +130,7 @@ async fn created_object_is_found_when_cache_is_stale() {
     test_server.hold();
     test_server.fake.put([elsewhere("y", "u", 1)]);
     let status = test_server
-        .ask("POST things", thing("y", 1))
+        .request("POST things", thing("y", 1))
         .await
         .expect(409);
     assert_eq!(status["reason"], "AlreadyExists");
@@ -148,10 +150,10 @@ async fn deleted_object_is_not_found_when_cache_is_stale() {
         test_server.fake.remove("x");
         let body = body.replace("as it was", &x.to_string());
         // The backend's response to the write is sufficient, and a create need not wait either.
-        let status = test_server.ask(line, body).await.expect(404);
+        let status = test_server.request(line, body).await.expect(404);
         assert_eq!(status["reason"], "NotFound", "{line}");
         test_server
-            .ask("POST things", thing("x", 3))
+            .request("POST things", thing("x", 3))
             .await
             .expect(201);
     }
@@ -167,7 +169,7 @@ async fn recreated_object_is_distinguished_when_cache_is_stale() {
     test_server.fake.put([elsewhere("x", "another", 5)]);
     let precondition = json!({"preconditions": {"uid": uid}}).to_string();
     let status = test_server
-        .ask("DELETE things/x", precondition)
+        .request("DELETE things/x", precondition)
         .await
         .expect(409);
     let message = status["message"].as_str().expect("a message");

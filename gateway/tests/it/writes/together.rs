@@ -14,12 +14,15 @@ async fn watch_on_one_server_sees_complete_writes_of_another() {
     let other = test_server.another().await;
     let mut watch = other.server().watch("things?watch=1").await;
     let created = test_server
-        .ask("POST things", thing("x", 1))
+        .request("POST things", thing("x", 1))
         .await
         .expect(201);
     let patch = r#"{"spec":{"size":2}}"#;
-    let patched = test_server.ask("MERGE things/x", patch).await.expect(200);
-    test_server.ask("DELETE things/x", "").await.expect(200);
+    let patched = test_server
+        .request("MERGE things/x", patch)
+        .await
+        .expect(200);
+    test_server.request("DELETE things/x", "").await.expect(200);
     let mut last = patched.clone();
     last["metadata"]["resourceVersion"] = test_server.fake.revision().to_string().into();
     for (kind, object) in [("ADDED", created), ("MODIFIED", patched), ("DELETED", last)] {
@@ -27,10 +30,10 @@ async fn watch_on_one_server_sees_complete_writes_of_another() {
     }
     // A consistent read at the other server observes every earlier write.
     test_server
-        .ask("POST things", thing("x", 3))
+        .request("POST things", thing("x", 3))
         .await
         .expect(201);
-    let read = other.server().ask("GET things/x", "").await.expect(200);
+    let read = other.server().request("GET things/x", "").await.expect(200);
     assert_eq!(read["spec"]["size"], 3);
 }
 
@@ -41,7 +44,12 @@ async fn concurrent_writers_on_two_servers_all_succeed() {
     let patches = (0..20).map(|number| {
         let patch = json!({"metadata": {"annotations": {format!("n{number}"): "here"}}});
         let server = [&test_server.server, other.server()][number % 2];
-        async move { server.ask("MERGE things/x", patch.to_string()).await.code }
+        async move {
+            server
+                .request("MERGE things/x", patch.to_string())
+                .await
+                .code
+        }
     });
     let codes = futures_util::future::join_all(patches).await;
     assert_eq!(codes, [200; 20]);
@@ -69,7 +77,7 @@ async fn truncated_backend_list_is_not_served() {
         0,
         "each was met"
     );
-    let list = other.server().ask("GET things", "").await.expect(200);
+    let list = other.server().request("GET things", "").await.expect(200);
     assert_eq!(list["items"].as_array().map(Vec::len), Some(500));
 }
 
@@ -77,22 +85,27 @@ async fn truncated_backend_list_is_not_served() {
 async fn watch_of_idle_kind_survives_compaction_of_busy_kind() {
     let mut test_server = TestServer::new().await;
     let tome = r#"{"apiVersion":"example.com/v1","kind":"Tome","metadata":{"name":"t"}}"#;
-    test_server.ask("POST tomes", tome).await.expect(201);
+    test_server.request("POST tomes", tome).await.expect(201);
     for after_restart in [false, true] {
         for size in 0..50 {
             let busy = thing("busy", size);
-            test_server.ask("POST things", busy).await.expect(201);
-            test_server.ask("DELETE things/busy", "").await.expect(200);
+            test_server.request("POST things", busy).await.expect(201);
+            test_server
+                .request("DELETE things/busy", "")
+                .await
+                .expect(200);
         }
         test_server.fake.compact(test_server.fake.revision());
         if after_restart {
             test_server = test_server.restart().await;
         }
-        let list = test_server.ask("GET tomes", "").await.expect(200);
+        let list = test_server.request("GET tomes", "").await.expect(200);
         let path = format!("tomes?watch=1&resourceVersion={}", version(&list));
         let mut watch = test_server.server.watch(&path).await;
         let patch = json!({"text": format!("restarted {after_restart}")});
-        let patched = test_server.ask("MERGE tomes/t", patch.to_string()).await;
+        let patched = test_server
+            .request("MERGE tomes/t", patch.to_string())
+            .await;
         let expected = json!({"type": "MODIFIED", "object": patched.expect(200)});
         assert_eq!(watch.event().await, expected);
     }

@@ -10,7 +10,7 @@ const BROKEN: &str = "the stored object a/x of things.example.com cannot be read
 async fn test_server() -> TestServer {
     let test_server = TestServer::of_x().await;
     test_server
-        .ask("POST things", thing("y", 2))
+        .request("POST things", thing("y", 2))
         .await
         .expect(201);
     test_server
@@ -56,10 +56,10 @@ async fn undecodable_object_fails_its_readers_only() {
                 "DELETE things/x?uid" => r#"{"preconditions":{"uid":"u"}}"#.to_owned(),
                 _ => String::new(),
             };
-            named(&test_server.ask(line, body).await.expect(500), line);
+            named(&test_server.request(line, body).await.expect(500), line);
         }
         let status = test_server
-            .ask("POST things", thing("x", 1))
+            .request("POST things", thing("x", 1))
             .await
             .expect(409);
         assert_eq!(status["reason"], "AlreadyExists");
@@ -70,7 +70,7 @@ async fn undecodable_object_fails_its_readers_only() {
             "MERGE things/y",
         ] {
             let body = if line.starts_with("GET") { "" } else { "{}" };
-            test_server.ask(line, body).await.expect(200);
+            test_server.request(line, body).await.expect(200);
         }
         test_server = test_server.restart().await;
     }
@@ -98,7 +98,7 @@ async fn undecodable_object_ends_watches_with_error() {
         assert_eq!(event["object"]["code"], 500);
     }
     test_server
-        .ask("POST things", thing("y", 1))
+        .request("POST things", thing("y", 1))
         .await
         .expect(201);
     assert_eq!(other.event().await["type"], "ADDED");
@@ -111,7 +111,7 @@ async fn undecodable_object_ends_watches_with_error() {
         ))
         .await;
     test_server
-        .ask("POST things", thing("z", 1))
+        .request("POST things", thing("z", 1))
         .await
         .expect(201);
     assert_eq!(later.event().await["object"]["metadata"]["name"], "z");
@@ -122,23 +122,29 @@ async fn undecodable_object_is_deletable_by_name() {
     let test_server = test_server().await;
     let version = test_server.fake.revision();
     test_server
-        .ask("DELETE things/x?dryRun=All", "")
+        .request("DELETE things/x?dryRun=All", "")
         .await
         .expect(200);
     assert!(test_server.fake.find("x").is_some());
     let stale = r#"{"preconditions":{"resourceVersion":"1"}}"#;
-    test_server.ask("DELETE things/x", stale).await.expect(409);
+    test_server
+        .request("DELETE things/x", stale)
+        .await
+        .expect(409);
     assert!(test_server.fake.find("x").is_some());
     let exact = format!(r#"{{"preconditions":{{"resourceVersion":"{version}"}}}}"#);
-    let status = test_server.ask("DELETE things/x", exact).await.expect(200);
+    let status = test_server
+        .request("DELETE things/x", exact)
+        .await
+        .expect(200);
     assert_eq!(status["status"], "Success");
     assert!(test_server.fake.find("x").is_none());
-    test_server.ask("GET things/x", "").await.expect(404);
-    let list = test_server.ask("GET things", "").await.expect(200);
+    test_server.request("GET things/x", "").await.expect(404);
+    let list = test_server.request("GET things", "").await.expect(200);
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
-    test_server.ask("DELETE things/x", "").await.expect(404);
+    test_server.request("DELETE things/x", "").await.expect(404);
     test_server
-        .ask("POST things", thing("x", 1))
+        .request("POST things", thing("x", 1))
         .await
         .expect(201);
 }
@@ -146,7 +152,7 @@ async fn undecodable_object_is_deletable_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn repaired_object_is_not_deleted_as_undecodable() {
     let test_server = test_server().await;
-    test_server.ask("GET things/x", "").await.expect(500);
+    test_server.request("GET things/x", "").await.expect(500);
     let newest = test_server.fake.revision();
     test_server
         .fake
@@ -155,10 +161,12 @@ async fn repaired_object_is_not_deleted_as_undecodable() {
     test_server
         .fake
         .put([("a/x".to_owned(), repaired.as_bytes().to_vec())]);
-    let asked = test_server.fake.disk.lock().asked;
+    let before = test_server.fake.disk.lock().revision_reads;
     let deletion = test_server.start("DELETE things/x", "");
     test_server
-        .until("asked", |fake| fake.disk.lock().asked > asked)
+        .until("a read of the revision", |fake| {
+            fake.disk.lock().revision_reads > before
+        })
         .await;
     test_server.fake.fault(|faults| faults.max_delivered = None);
     let held = deletion.response().await.expect(200);

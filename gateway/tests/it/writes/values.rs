@@ -63,7 +63,7 @@ async fn values_are_identical_in_every_response() {
     let body = format!(
         r#"{{"apiVersion":"example.com/v1","kind":"Thing","metadata":{{"name":"x"}},"spec":{{"any":{{{given}}}}},{given}}}"#
     );
-    let created = test_server.ask("POST things", body).await;
+    let created = test_server.request("POST things", body).await;
     created.expect(201);
     check("create", &created.body);
     check("watch", &watch.line().await);
@@ -72,15 +72,17 @@ async fn values_are_identical_in_every_response() {
         "GET things",
         "GET things?watch=1&timeoutSeconds=1",
     ] {
-        check(line, &test_server.ask(line, "").await.body);
+        check(line, &test_server.request(line, "").await.body);
     }
     let patched = test_server
-        .ask("MERGE things/x", r#"{"metadata":{"labels":{"a":"b"}}}"#)
+        .request("MERGE things/x", r#"{"metadata":{"labels":{"a":"b"}}}"#)
         .await;
     check("patch", &patched.body);
     let event = watch.line().await;
     check("watch of the patch", &event);
-    let put = test_server.ask("PUT things/x", patched.body.clone()).await;
+    let put = test_server
+        .request("PUT things/x", patched.body.clone())
+        .await;
     assert_eq!(put.body, patched.body, "what was read can be written");
     let test_server = test_server.restart().await;
     for line in [
@@ -90,8 +92,11 @@ async fn values_are_identical_in_every_response() {
     ] {
         check(
             &format!("{line} after a restart"),
-            &test_server.ask(line, "").await.body,
+            &test_server.request(line, "").await.body,
         );
     }
-    assert_eq!(test_server.ask("GET things/x", "").await.body, patched.body);
+    assert_eq!(
+        test_server.request("GET things/x", "").await.body,
+        patched.body
+    );
 }
