@@ -32,12 +32,14 @@ enum Command {
     Test(test::Options),
     /// Assemble the container images with buildah, from static programs that it builds.
     Images(images::Options),
+    /// Run the conformance suite against the example driver in Python, with the built suite.
+    ExampleDriver,
     /// Check licences, banned crates and sources of all dependencies.
     Deny,
-    /// Check the rules of the repository: layers, file and function budgets, links.
-    Tidy,
     /// Lint the protocol, and check that it is compatible with the last release.
     Proto,
+    /// Check the rules of the repository: layers, file and function budgets, links.
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -55,11 +57,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Quickstart(options) => quickstart::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Images(options) => images::run(&options),
+        Command::ExampleDriver => python::check_example_driver(),
         Command::Deny => deny::run(),
+        Command::Proto => proto::check(),
         Command::Tidy => {
             let problems = tidy::check(&run::workspace_root())?;
             for problem in &problems {
-        Command::Proto => proto::check(),
                 println!("{problem}");
             }
             anyhow::ensure!(
