@@ -1,5 +1,7 @@
 //! The command line.
 
+mod endpoints;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,15 +9,13 @@ use backend_proto::v1::Key;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use command_line::Documents;
 
+pub use self::endpoints::{At, From, To};
 use crate::deadlines::Deadlines;
 use crate::key;
 use crate::output::Sink;
 
 /// Headings of the help.
 const GLOBAL: &str = "Global options";
-const SOURCE: &str = "Source store";
-const TARGET: &str = "Target store";
-const STORE: &str = "Store";
 const OTHER: &str = "Other store";
 const CLUSTER: &str = "Cluster";
 const ETCD: &str = "etcd";
@@ -69,127 +69,6 @@ pub enum Command {
     /// Documents about the program.
     #[command(flatten)]
     Documents(Documents),
-}
-
-/// Flags of the source store.
-#[derive(Debug, Args)]
-#[command(next_help_heading = SOURCE)]
-pub struct From {
-    /// Source store: unix:///SOCKET, or https://HOST:PORT with its certificates.
-    #[arg(
-        id = "from",
-        long = "from",
-        value_name = "ENDPOINT",
-        env = "ARKCTL_FROM",
-        required_unless_present = "from-data-dir"
-    )]
-    pub endpoint: Option<String>,
-    /// Source store: that of the `ark-apiserver standalone` which runs on this data directory.
-    #[arg(
-        id = "from-data-dir",
-        long = "from-data-dir",
-        value_name = "DIR",
-        conflicts_with_all = ["from", "from-ca"]
-    )]
-    pub data_dir: Option<PathBuf>,
-    /// Certificate authority of the source, PEM; for https.
-    #[arg(
-        id = "from-ca",
-        long = "from-ca",
-        value_name = "FILE",
-        requires_all = ["from-cert", "from-key"]
-    )]
-    pub ca: Option<PathBuf>,
-    /// Client certificate for the source, PEM.
-    #[arg(
-        id = "from-cert",
-        long = "from-cert",
-        value_name = "FILE",
-        requires_all = ["from-ca", "from-key"]
-    )]
-    pub cert: Option<PathBuf>,
-    /// Private key of the client certificate, PEM.
-    #[arg(
-        id = "from-key",
-        long = "from-key",
-        value_name = "FILE",
-        requires_all = ["from-ca", "from-cert"]
-    )]
-    pub key: Option<PathBuf>,
-}
-
-/// Flags of the target store.
-#[derive(Debug, Args)]
-#[command(next_help_heading = TARGET)]
-pub struct To {
-    /// Target store: unix:///SOCKET, or https://HOST:PORT with its certificates.
-    #[arg(
-        id = "to",
-        long = "to",
-        value_name = "ENDPOINT",
-        env = "ARKCTL_TO",
-        required_unless_present = "to-data-dir"
-    )]
-    pub endpoint: Option<String>,
-    /// Target store: that of the `ark-apiserver standalone` which runs on this data directory.
-    #[arg(
-        id = "to-data-dir",
-        long = "to-data-dir",
-        value_name = "DIR",
-        conflicts_with_all = ["to", "to-ca"]
-    )]
-    pub data_dir: Option<PathBuf>,
-    /// Certificate authority of the target, PEM; for https.
-    #[arg(
-        id = "to-ca",
-        long = "to-ca",
-        value_name = "FILE",
-        requires_all = ["to-cert", "to-key"]
-    )]
-    pub ca: Option<PathBuf>,
-    /// Client certificate for the target, PEM.
-    #[arg(
-        id = "to-cert",
-        long = "to-cert",
-        value_name = "FILE",
-        requires_all = ["to-ca", "to-key"]
-    )]
-    pub cert: Option<PathBuf>,
-    /// Private key of the client certificate, PEM.
-    #[arg(
-        id = "to-key",
-        long = "to-key",
-        value_name = "FILE",
-        requires_all = ["to-ca", "to-cert"]
-    )]
-    pub key: Option<PathBuf>,
-}
-
-/// Flags of the store.
-#[derive(Debug, Args)]
-#[command(next_help_heading = STORE)]
-pub struct At {
-    /// Store: unix:///SOCKET, or https://HOST:PORT with its certificates.
-    #[arg(
-        id = "at",
-        long = "at",
-        value_name = "ENDPOINT",
-        env = "ARKCTL_AT",
-        required_unless_present = "data_dir"
-    )]
-    pub endpoint: Option<String>,
-    /// Store: that of the `ark-apiserver standalone` which runs on this data directory.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["at", "ca"])]
-    pub data_dir: Option<PathBuf>,
-    /// Certificate authority of the store, PEM; for https.
-    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
-    pub ca: Option<PathBuf>,
-    /// Client certificate, PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
-    pub cert: Option<PathBuf>,
-    /// Private key of the client certificate, PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"])]
-    pub key: Option<PathBuf>,
 }
 
 /// `backup`.
@@ -409,17 +288,17 @@ pub struct Fence {
 
 /// Flags of the cluster and its kinds.
 #[derive(Debug, Args)]
-#[command(next_help_heading = CLUSTER)]
 pub struct Cluster {
     /// Kubeconfig of the cluster, with a client certificate or a token.
-    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG", help_heading = CLUSTER)]
     pub kubeconfig: PathBuf,
     /// API group of the CRDs; may be given several times.
     #[arg(
         id = "group",
         long = "group",
         default_value = "ark.mckinsey.com",
-        value_name = "GROUP"
+        value_name = "GROUP",
+        help_heading = CLUSTER
     )]
     pub groups: Vec<String>,
 }
@@ -530,5 +409,38 @@ fn etcd(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("must be http://HOST:PORT or https://HOST:PORT".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::endpoints::{SOURCE, STORE, TARGET};
+    use super::*;
+
+    #[test]
+    fn flags_of_stores_have_headings_of_their_own() {
+        let mut command = Arguments::command();
+        command.build();
+        for (name, flag, heading) in [
+            ("fence", "at", Some(STORE)),
+            ("fence", "data-dir", Some(STORE)),
+            ("fence", "lift", None),
+            ("fence", "timeout", Some(GLOBAL)),
+            ("copy", "from-ca", Some(SOURCE)),
+            ("copy", "to-data-dir", Some(TARGET)),
+            ("copy", "live", None),
+            ("export-crds", "etcd-prefix", Some(ETCD)),
+            ("export-crds", "group", Some(CLUSTER)),
+            ("export-crds", "dry-run", None),
+            ("verify", "against-key", Some(OTHER)),
+            ("verify", "file", None),
+        ] {
+            let sub = command.find_subcommand(name).expect(name);
+            let found = sub.get_arguments().find(|it| it.get_long() == Some(flag));
+            let found = found.expect(flag).get_help_heading();
+            assert_eq!(found, heading, "{name} --{flag}");
+        }
     }
 }

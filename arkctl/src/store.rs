@@ -293,8 +293,8 @@ fn read(path: &PathBuf) -> Result<Vec<u8>> {
 // === impl Export ===
 
 impl Export {
-    /// Returns the next part; `None` at the regular end. Waits without a deadline, because an export
-    /// that follows a store is silent while nothing changes.
+    /// Returns the next part; `None` at the regular end. Waits without a deadline: an export that
+    /// follows a store is silent while nothing changes.
     pub(crate) async fn next(&mut self) -> Result<Option<Part>> {
         while let Some(message) = self.message().await? {
             // A part of a later minor version is absent here: skip it.

@@ -17,10 +17,12 @@ const SHUTDOWN_DELAY: &str = "15s";
 
 /// Heading of the flags of the storage driver.
 const DRIVER: &str = "Storage driver";
+/// Heading of the flags of the server.
+const SERVING: &str = "Serving";
 
 /// Flags of `serve`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Serving")]
+#[command(next_help_heading = SERVING)]
 #[command(group(
     clap::ArgGroup::new("serving_certificate")
         .required(true)
@@ -84,11 +86,11 @@ pub struct Serve {
     pub self_managed: SelfManagedFlags,
 
     /// Authorities whose certificates identify users, PEM.
-    #[arg(long, env = "ARK_CLIENT_CA_FILE", value_name = "FILE")]
+    #[arg(long, env = "ARK_CLIENT_CA_FILE", value_name = "FILE", help_heading = SERVING)]
     pub client_ca_file: Option<PathBuf>,
 
     /// How long requests are served after SIGTERM while /readyz fails, before the drain.
-    #[arg(long, env = "ARK_SHUTDOWN_DELAY_DURATION", value_name = "DURATION", default_value = SHUTDOWN_DELAY, value_parser = parse_go_duration)]
+    #[arg(long, env = "ARK_SHUTDOWN_DELAY_DURATION", help_heading = SERVING, value_name = "DURATION", default_value = SHUTDOWN_DELAY, value_parser = parse_go_duration)]
     pub shutdown_delay_duration: Duration,
 
     /// Cluster.
