@@ -44,6 +44,7 @@ mod run;
 mod settings;
 mod template;
 mod wait;
+mod wraparound;
 
 use std::time::Duration;
 
