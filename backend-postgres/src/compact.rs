@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use sidecar::time::now;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
 use crate::store::{self, LOCK, StoreState};
+
+/// A hundred years in nanoseconds.
+const LONGEST_AGE: i64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
 static MOVE: Statement = Statement {
     text: "UPDATE ark.store SET compact_revision = $1 WHERE revision = $2 RETURNING true",
@@ -19,11 +21,22 @@ static DROP: Statement = Statement {
     types: &[],
 };
 
-/// First change that is retained by age or count; everything before it may be compacted. Scans only
-/// changes that expired since the last compaction.
-static KEPT: Statement = Statement {
-    text: "SELECT revision FROM ark.log WHERE revision > $1 AND (revision > $2 OR time >= $3) \
-           ORDER BY revision LIMIT 1",
+/// Newest change that is old enough to be compacted, together with all changes before it. All times
+/// are those of the database's clock, which may have been ahead: a change of the future says nothing
+/// about its age, and is as old as the changes after it. Scans only changes that expired since the
+/// last compaction.
+static EXPIRED: Statement = Statement {
+    text: "WITH clock AS MATERIALIZED (\
+             SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint AS now\
+           ), kept AS MATERIALIZED (\
+             SELECT l.revision FROM ark.log l, clock \
+             WHERE l.revision > $1 \
+               AND (l.revision > $2 OR l.time >= clock.now - $3 AND l.time <= clock.now) \
+             ORDER BY l.revision LIMIT 1\
+           ) SELECT l.revision FROM ark.log l, clock \
+           WHERE l.revision > $1 AND l.revision <= $2 AND l.time < clock.now - $3 \
+             AND l.revision < coalesce((SELECT revision FROM kept), $2 + 1) \
+           ORDER BY l.revision DESC LIMIT 1",
     types: &[Type::INT8, Type::INT8, Type::INT8],
 };
 
@@ -69,13 +82,13 @@ pub(crate) async fn target(
     if highest <= head.compact_revision {
         return Ok(None);
     }
-    let age = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
-    let horizon = now().saturating_sub(age);
-    let parameters: [&(dyn ToSql + Sync); 3] = [&head.compact_revision, &highest, &horizon];
+    // At most a hundred years, so that the difference to the clock is a valid number.
+    let age = i64::try_from(keep.as_nanos())
+        .unwrap_or(i64::MAX)
+        .min(LONGEST_AGE);
+    let parameters: [&(dyn ToSql + Sync); 3] = [&head.compact_revision, &highest, &age];
     let rows = connection
-        .query(&KEPT, &parameters, READ_TIMEOUT * 4)
+        .query(&EXPIRED, &parameters, READ_TIMEOUT * 4)
         .await?;
-    let first_retained = rows.first().map_or(highest + 1, |row| row.get(0));
-    let old = (first_retained - 1).min(highest);
-    Ok((old > head.compact_revision).then_some(old))
+    Ok(rows.first().map(|row| row.get(0)))
 }

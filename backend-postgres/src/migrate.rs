@@ -39,6 +39,11 @@ const MIGRATIONS: &[Migration] = &[
         down: include_str!("schema/0003.down.sql"),
         oldest: 2,
     },
+    Migration {
+        up: include_str!("schema/0004.up.sql"),
+        down: include_str!("schema/0004.down.sql"),
+        oldest: 2,
+    },
 ];
 
 /// Versions at which this release cannot leave a store, because their revisions use another

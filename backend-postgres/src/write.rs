@@ -35,15 +35,19 @@ mod answer {
 /// applied, because rejecting their retry as `NOT_APPLIED` would be wrong. It returns no rows if
 /// the store is not writable; the locked row says why. If revisions were assigned but the update of
 /// the row of `store` matched no row, a division by its row count fails the statement.
+///
+/// The time of a change is that of the database's clock: writers whose clocks differ would make
+/// changes look older or younger than their neighbours, and retention goes by that.
 pub(crate) static APPLY: Statement = Statement {
     text: "
 WITH s AS MATERIALIZED (
-  SELECT revision, fenced IS NOT NULL AS fenced
+  SELECT revision, fenced IS NOT NULL AS fenced,
+    (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint AS now
   FROM (SELECT * FROM ark.store WHERE revision > 0 ORDER BY revision DESC LIMIT 1) s
   WHERE import_source IS NULL
     AND timeline = substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
 ), judged AS MATERIALIZED (
-  SELECT op.*, s.revision AS base,
+  SELECT op.*, s.revision AS base, s.now,
     o.revision AS old_revision, o.create_revision AS old_create, o.created_at AS old_created_at,
     o.time AS old_time, o.sum AS old_sum, o.idx AS old_idx, o.value AS old_value,
     l.revision AS done, l.previous AS done_previous, l.create_revision AS done_create,
@@ -53,7 +57,7 @@ WITH s AS MATERIALIZED (
     CASE
       WHEN l.revision IS NOT NULL THEN 1
       WHEN s.fenced THEN 8
-      WHEN s.revision >= $13 THEN 9
+      WHEN s.revision >= $12 THEN 9
       WHEN op.action = 1 THEN CASE WHEN o.revision IS NULL THEN 0 ELSE 2 END
       WHEN o.revision IS NULL THEN 3
       WHEN op.expected <> 0 AND op.expected <> o.revision THEN 4
@@ -64,8 +68,8 @@ WITH s AS MATERIALIZED (
       ELSE 0
     END::smallint AS verdict
   FROM s, unnest($1::smallint[], $2::integer[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[],
-      $7::bytea[], $8::bigint[], $9::bytea[], $10::bytea[], $11::text[], $14::text[], $15::text[],
-      $16::text[])
+      $7::bytea[], $8::bigint[], $9::bytea[], $10::bytea[], $11::text[], $13::text[], $14::text[],
+      $15::text[])
     WITH ORDINALITY AS op(action, resource, path, value, sum, idx, uid, expected, expected_uid,
       op_id, actor, manager, verb, subresource, place)
   LEFT JOIN ark.object o ON o.resource = op.resource AND o.path = op.path
@@ -75,10 +79,10 @@ WITH s AS MATERIALIZED (
 ), created AS (
   INSERT INTO ark.object (resource, path, revision, create_revision, created_at, time, size, sum,
     uid, idx, value)
-  SELECT resource, path, revision, revision, $12, $12, octet_length(value), sum, uid, idx, value
+  SELECT resource, path, revision, revision, now, now, octet_length(value), sum, uid, idx, value
   FROM won WHERE action = 1
 ), updated AS (
-  UPDATE ark.object o SET revision = w.revision, time = $12, size = octet_length(w.value),
+  UPDATE ark.object o SET revision = w.revision, time = w.now, size = octet_length(w.value),
     sum = w.sum, uid = w.uid, idx = w.idx, value = w.value
   FROM won w WHERE w.action = 2 AND o.resource = w.resource AND o.path = w.path
 ), deleted AS (
@@ -88,7 +92,7 @@ WITH s AS MATERIALIZED (
   INSERT INTO ark.log (revision, resource, path, change, previous, create_revision, created_at,
     time, actor, manager, verb, subresource, op_id, size, old_time, old_sum, old_idx, old_value)
   SELECT revision, resource, path, action, coalesce(old_revision, 0),
-    coalesce(old_create, revision), coalesce(old_created_at, $12), $12, actor, manager, verb,
+    coalesce(old_create, revision), coalesce(old_created_at, now), now, actor, manager, verb,
     subresource, op_id, octet_length(CASE action WHEN 3 THEN old_value ELSE value END),
     old_time, old_sum, old_idx, old_value
   FROM won
@@ -108,7 +112,8 @@ SELECT j.place, j.verdict,
   CASE j.verdict WHEN 1 THEN j.done_time ELSE j.old_time END,
   CASE WHEN shown THEN CASE j.verdict WHEN 1 THEN j.done_sum ELSE j.old_sum END END,
   CASE WHEN shown THEN CASE j.verdict WHEN 1 THEN j.done_idx ELSE j.old_idx END END,
-  CASE WHEN shown THEN CASE j.verdict WHEN 1 THEN j.done_value ELSE j.old_value END END
+  CASE WHEN shown THEN CASE j.verdict WHEN 1 THEN j.done_value ELSE j.old_value END END,
+  j.now
 FROM judged j, LATERAL (SELECT CASE j.verdict
     WHEN 0 THEN j.action = 3
     WHEN 1 THEN j.done_change = 3
@@ -129,7 +134,6 @@ ORDER BY j.place",
         Type::BYTEA_ARRAY,
         Type::BYTEA_ARRAY,
         Type::TEXT_ARRAY,
-        Type::INT8,
         Type::INT8,
         Type::TEXT_ARRAY,
         Type::TEXT_ARRAY,

@@ -45,7 +45,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// Revisions by which the log is extended beyond the need of a batch.
-const MARGIN: i64 = 1024;
+const MARGIN: i64 = 64;
 
 static EXTEND: Statement = Statement {
     text: "SELECT ark.extend_log($1, $2, $3)",
@@ -102,7 +102,7 @@ impl Writer {
     /// Applies a batch.
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
         let mut slot = self.connection.lock().await;
-        let mut batch = Batch::new(ops, now());
+        let mut batch = Batch::new(ops);
         let deadline = self.shared.unreachable_since().unwrap_or_else(Instant::now) + RETRY_BUDGET;
         let connected_by = deadline.max(Instant::now() + LAST_ATTEMPT_TIMEOUT);
         let mut pauses = Backoff::new(FIRST_PAUSE, LAST_PAUSE);

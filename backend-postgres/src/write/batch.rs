@@ -21,8 +21,6 @@ pub(crate) struct Batch {
     pub(crate) refused: Vec<Option<BackendError>>,
     /// For each row of the columns, the index in `ops`.
     pub(crate) rows: Vec<usize>,
-    /// Commit time in nanoseconds since 1970.
-    pub(crate) now: i64,
     columns: Columns,
 }
 
@@ -50,7 +48,7 @@ struct Blob(Bytes);
 
 impl Batch {
     /// Validates the operations.
-    pub(crate) fn new(mut ops: Vec<Op>, now: i64) -> Self {
+    pub(crate) fn new(mut ops: Vec<Op>) -> Self {
         // Every operation gets an op_id, so that a batch whose response is lost can be sent again;
         // the id stays the same in every attempt.
         for op in ops.iter_mut().filter(|op| op.op_id.is_empty()) {
@@ -59,7 +57,6 @@ impl Batch {
         let mut batch = Self {
             refused: Vec::with_capacity(ops.len()),
             rows: Vec::new(),
-            now,
             columns: Columns::default(),
             ops,
         };
@@ -136,7 +133,7 @@ impl Batch {
     }
 
     /// Returns the statement's parameters.
-    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 16] {
+    pub(crate) fn parameters(&self) -> [&(dyn ToSql + Sync); 15] {
         let columns = &self.columns;
         [
             &columns.action,
@@ -150,7 +147,6 @@ impl Batch {
             &columns.expected_uid,
             &columns.op_id,
             &columns.actor,
-            &self.now,
             &LAST_WRITE,
             &columns.manager,
             &columns.verb,

@@ -30,6 +30,8 @@ struct Answer {
     here: bool,
     revision: i64,
     found: Stored,
+    /// Time of the statement in nanoseconds since 1970.
+    now: i64,
 }
 
 impl Batch {
@@ -62,7 +64,7 @@ impl Batch {
                     verdict: answer::FENCED,
                     ..
                 } => (Verdict::Refused(fence.clone()), None),
-                answer => answer.into_verdict(&self.ops[place], self.now),
+                answer => answer.into_verdict(&self.ops[place]),
             };
             verdicts[place] = Some(verdict);
             events.extend(event);
@@ -91,10 +93,11 @@ impl Answer {
                 index: row.get(9),
                 value: row.get::<_, Option<&[u8]>>(10).map(Bytes::copy_from_slice),
             },
+            now: row.get(11),
         }
     }
 
-    fn into_verdict(self, op: &Op, now: i64) -> (Verdict, Option<Event>) {
+    fn into_verdict(self, op: &Op) -> (Verdict, Option<Event>) {
         let conflict = |cause: Cause, current| {
             let cause = cause.into();
             (Verdict::Conflict(Conflict { cause, current }), None)
@@ -102,7 +105,7 @@ impl Answer {
         let key = op.key.clone().unwrap_or_default();
         match self.verdict {
             answer::APPLIED => {
-                let (applied, event) = self.applied(op, now);
+                let (applied, event) = self.applied(op);
                 (Verdict::Applied(applied), Some(event))
             }
             answer::REPLAYED if !self.here => {
@@ -146,7 +149,8 @@ impl Answer {
         }
     }
 
-    fn applied(self, op: &Op, now: i64) -> (Applied, Event) {
+    fn applied(self, op: &Op) -> (Applied, Event) {
+        let now = self.now;
         let key = op.key.clone().unwrap_or_default();
         let previous = self.found.revision;
         let (kind, record) = match op.action() {

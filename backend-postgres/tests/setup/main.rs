@@ -1,5 +1,6 @@
 //! Tests of the start: schema, roles, TLS, and rejections with their messages.
 
+mod clocks;
 mod former;
 mod migrations;
 mod names;
@@ -10,4 +11,5 @@ mod refusals;
 mod room;
 mod sql;
 mod starting;
+mod strings;
 mod tls;

@@ -13,10 +13,10 @@ async fn version(session: &Session) -> Option<String> {
 async fn schema_migrates_up_down_and_up() {
     let (server, dsn) = database(Server::builder()).await;
     let session = server.session("ark").await.expect("a session");
-    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 3"));
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 4"));
     assert_eq!(
-        migrate(&dsn, &["--to", "3"]).await.as_deref(),
-        Ok("schema version 3")
+        migrate(&dsn, &["--to", "4"]).await.as_deref(),
+        Ok("schema version 4")
     );
     let store = "select store_id from ark.store";
     let first = session.text(store).await.expect("asked");
@@ -25,13 +25,13 @@ async fn schema_migrates_up_down_and_up() {
     assert!(careful.contains("--remove-everything"), "{careful}");
     assert_eq!(
         version(&session).await.as_deref(),
-        Some("3"),
+        Some("4"),
         "nothing was removed"
     );
-    for unknown in ["-1", "4"] {
+    for unknown in ["-1", "5"] {
         let flag = format!("--to={unknown}");
         let rejected = migrate(&dsn, &[&flag]).await.expect_err("refused");
-        assert!(rejected.contains("knows the versions 0 to 3"), "{rejected}");
+        assert!(rejected.contains("knows the versions 0 to 4"), "{rejected}");
     }
     let down = migrate(&dsn, &["--to", "0", "--remove-everything"]).await;
     assert_eq!(down.as_deref(), Ok("schema version 0"));
@@ -42,7 +42,7 @@ async fn schema_migrates_up_down_and_up() {
         Some("0")
     );
 
-    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 3"));
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 4"));
     let second = session.text(store).await.expect("asked");
     assert_ne!(first, second, "another store");
 }
@@ -57,11 +57,11 @@ async fn newer_compatible_schema_stays_unless_a_version_is_given() {
             "update ark.schema_version set version = 9, oldest = {oldest} returning version::text"
         )
     };
-    session.text(&raise(3)).await.expect("raised");
-    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 9"));
-    let rejected = migrate(&dsn, &["--to", "3"]).await.expect_err("refused");
-    assert!(rejected.contains("does not know"), "{rejected}");
     session.text(&raise(4)).await.expect("raised");
+    assert_eq!(migrate(&dsn, &[]).await.as_deref(), Ok("schema version 9"));
+    let rejected = migrate(&dsn, &["--to", "4"]).await.expect_err("refused");
+    assert!(rejected.contains("does not know"), "{rejected}");
+    session.text(&raise(5)).await.expect("raised");
     let rejected = migrate(&dsn, &[]).await.expect_err("refused");
     assert!(rejected.contains("does not know"), "{rejected}");
 }
@@ -76,7 +76,7 @@ async fn concurrent_migrations_are_serialized() {
     let (one, other) = tokio::join!(migrate(&dsn, &[]), migrate(&dsn, &[]));
     assert_eq!(
         (one.as_deref(), other.as_deref()),
-        (Ok("schema version 3"), Ok("schema version 3"))
+        (Ok("schema version 4"), Ok("schema version 4"))
     );
     for program in &mut programs {
         program.answers().await;
@@ -100,7 +100,7 @@ async fn migration_leaves_no_session_state_in_pooled_connections() {
     // The second migration reuses the connection of the first.
     for _ in 0..2 {
         let migrated = migrate(&dsn, &pooled).await;
-        assert_eq!(migrated.as_deref(), Ok("schema version 3"));
+        assert_eq!(migrated.as_deref(), Ok("schema version 4"));
     }
     migrate(&direct, &["--to", "0", "--remove-everything"])
         .await

@@ -172,7 +172,7 @@ async fn unprivileged_role_needs_migrate_once() {
     let rejected = rejection(&["--dsn", &dsn], &[]).await;
     for words in [
         "has schema version 2",
-        "needs 3",
+        "needs 4",
         "backend-postgres migrate",
     ] {
         assert!(rejected.contains(words), "{rejected}");

@@ -23,7 +23,7 @@ async fn incompatible_schema_is_rejected() {
     let (server, dsn, session) = role().await;
     let missing = rejection(&["--dsn", &dsn], &[]).await;
     assert!(
-        missing.contains("schema version 0, this program needs 3"),
+        missing.contains("schema version 0, this program needs 4"),
         "{missing}"
     );
     assert!(missing.contains("backend-postgres migrate"), "{missing}");
@@ -46,7 +46,7 @@ async fn incompatible_schema_is_rejected() {
         let newer = rejection(&["--dsn", dsn], &[]).await;
         assert!(newer.contains("schema version 7"), "{newer}");
         assert!(
-            newer.contains("this one knows up to 3: upgrade it"),
+            newer.contains("this one knows up to 4: upgrade it"),
             "{newer}"
         );
     }

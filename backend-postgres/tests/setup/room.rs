@@ -108,3 +108,43 @@ async fn log_is_extended_for_epoch_below_existing_partitions() {
     assert_eq!(committed.header.revision, snapshot + 2);
     driver.close().await;
 }
+
+/// A partition is dropped as a whole, so its size is what is kept beyond the retention.
+#[tokio::test]
+async fn partitions_of_large_values_hold_few_revisions() {
+    const VALUE: usize = 20 << 10;
+    const KEPT: i64 = 1000;
+    let (server, dsn) = database(Server::builder()).await;
+    let driver = open(&dsn).await;
+    let value = |round: usize| "x".repeat(VALUE) + &round.to_string();
+    let names: Vec<String> = (0..BATCH).map(|number| format!("q{number}")).collect();
+    for round in 0..16 {
+        let ops = names.iter().map(|name| Op {
+            action: (if round == 0 {
+                Action::Create
+            } else {
+                Action::Update
+            })
+            .into(),
+            value: value(round).into(),
+            ..create(name)
+        });
+        driver.commit(ops.collect()).await.expect("committed");
+    }
+    let head = driver.header().await.expect("header").revision;
+    driver.compact(head - KEPT).await.expect("compacted");
+    let session = server.session("ark").await.expect("a session");
+    let size = "select sum(pg_total_relation_size(format('ark.%I', name)::regclass)) \
+                from ark.log_partition";
+    let size: i64 = session
+        .text(size)
+        .await
+        .expect("asked")
+        .expect("a size")
+        .parse()
+        .expect("bytes");
+    // What was asked for, and the partitions at both ends.
+    let most = KEPT * 21_000 + 2 * (12 << 20);
+    assert!(size < most, "{size} bytes for {KEPT} changes");
+    driver.close().await;
+}
