@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_postgres::error::Severity;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row, Socket};
 
-use crate::connect::connect;
+use crate::connect::{Opened, Wanted, connect};
 use crate::error::{Error, describe};
+use crate::lineage::Lineage;
 use crate::options::Target;
+use crate::warnings::Warnings;
 
 /// Timeout of a read that a client waits for.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,9 +47,17 @@ const PLANNER: [(&str, &str); 7] = [
     ("work_mem", "64MB"),
 ];
 
-/// Commits must be durable before they are acknowledged; settings stronger than `on` are kept.
+/// Settings of the role or the database that would change the meaning of statements, or suppress
+/// the warning that a commit did not reach the standbys.
+const MEANING: [(&str, &str); 2] = [
+    ("client_min_messages", "warning"),
+    ("standard_conforming_strings", "on"),
+];
+
+/// Commits must be durable before they are acknowledged, also on synchronous standbys. The only
+/// other sufficient value is kept: it is stronger.
 const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', LOCAL) \
-     WHERE current_setting('synchronous_commit') = 'off'";
+     WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')";
 
 /// Transaction mode of reads.
 const SNAPSHOT: &str = "REPEATABLE READ READ ONLY";
@@ -74,10 +83,9 @@ pub(crate) struct Connection {
     pooled: bool,
     /// Not reusable: a response may be outstanding, or a transaction open.
     poisoned: AtomicBool,
-    /// Epoch of the store when the server was inspected; 0 before.
-    epoch: i64,
-    /// The server reported reduced durability, see [`Connection::take_warning`].
-    warned: Arc<AtomicBool>,
+    /// Epoch of the store, and the server's lineage, when it was inspected.
+    inspected: Option<(i64, Lineage)>,
+    warnings: Arc<Warnings>,
     _driving: JoinSet<()>,
 }
 
@@ -88,19 +96,8 @@ impl Connection {
         pooled: bool,
         hints: Option<Arc<Notify>>,
     ) -> Result<Self, Error> {
-        let (client, driver) = connect(target).await?;
-        let warned = Arc::new(AtomicBool::new(false));
-        let mut driving = JoinSet::new();
-        driving.spawn(drive(driver, hints, warned.clone()));
-        let connection = Self {
-            client,
-            prepared: Mutex::default(),
-            pooled,
-            poisoned: AtomicBool::new(false),
-            epoch: 0,
-            warned,
-            _driving: driving,
-        };
+        let opened = connect(target, Wanted::Primary).await?;
+        let connection = Self::new(opened, pooled, hints);
         if !pooled {
             let text = limits("SET") + &SYNCHRONOUS.replace("LOCAL", "false");
             connection.simple(&text, READ_TIMEOUT).await?;
@@ -108,26 +105,54 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Connects to a server in any role, without settings.
+    pub(crate) async fn observe(target: &Target) -> Result<Self, Error> {
+        Ok(Self::new(connect(target, Wanted::Any).await?, true, None))
+    }
+
+    fn new((client, driver): Opened, pooled: bool, hints: Option<Arc<Notify>>) -> Self {
+        let warnings = Arc::new(Warnings::default());
+        let mut driving = JoinSet::new();
+        driving.spawn(drive(driver, hints, warnings.clone()));
+        Self {
+            client,
+            prepared: Mutex::default(),
+            pooled,
+            poisoned: AtomicBool::new(false),
+            inspected: None,
+            warnings,
+            _driving: driving,
+        }
+    }
+
     /// Whether the connection may be reused.
     pub(crate) fn is_usable(&self) -> bool {
         !self.poisoned.load(Ordering::Relaxed) && !self.client.is_closed()
     }
 
-    /// Records the epoch of the store when the server was inspected.
-    pub(crate) fn with_epoch(self, epoch: i64) -> Self {
-        Self { epoch, ..self }
+    /// Records the epoch of the store and the lineage of the server when it was inspected.
+    pub(crate) fn with_inspection(self, epoch: i64, lineage: Lineage) -> Self {
+        Self {
+            inspected: Some((epoch, lineage)),
+            ..self
+        }
     }
 
-    /// Returns the epoch recorded by [`Connection::with_epoch`]. A connection with an earlier epoch
-    /// may lead to an old primary.
-    pub(crate) const fn epoch(&self) -> i64 {
-        self.epoch
+    /// Returns what [`Connection::with_inspection`] recorded. A connection with an earlier epoch or
+    /// timeline may lead to an old primary.
+    pub(crate) const fn inspected(&self) -> Option<&(i64, Lineage)> {
+        self.inspected.as_ref()
+    }
+
+    /// Returns the epoch of the store when the server was inspected; 0 before.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.inspected.as_ref().map_or(0, |(epoch, _)| *epoch)
     }
 
     /// Whether the server reported, since the last call, that a commit is durable on fewer servers
     /// than configured.
-    pub(crate) fn take_warning(&self) -> bool {
-        self.warned.swap(false, Ordering::Relaxed)
+    pub(crate) fn take_missed_standby(&self) -> bool {
+        self.warnings.take_missed_standby()
     }
 
     /// Returns the statements that begin a write transaction. Dropping the transaction before
@@ -178,7 +203,7 @@ impl Connection {
 
     /// Commits a transaction begun by [`Connection::begin`] or its variants.
     pub(crate) async fn commit(&self, limit: Duration) -> Result<(), Error> {
-        self.take_warning();
+        self.take_missed_standby();
         self.simple(Self::COMMIT, limit).await?;
         self.clear_poison();
         self.check_durability()
@@ -187,7 +212,7 @@ impl Connection {
     /// Called after a commit: returns an error if it is durable on fewer servers than configured.
     /// The commit is stored here, and a retry waits for the standbys again.
     pub(crate) fn check_durability(&self) -> Result<(), Error> {
-        if self.take_warning() {
+        if self.take_missed_standby() {
             let message = "a commit did not reach the standbys";
             return Err(Error::Lost(message.to_owned()));
         }
@@ -272,7 +297,15 @@ impl Connection {
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
         match timeout(limit, answer).await {
-            Ok(answer) => Ok(answer?),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                let error = Error::from(error);
+                if error.is_permanent() {
+                    // Once an operator has repaired the database, it must be inspected again.
+                    self.poison();
+                }
+                Err(error)
+            }
             Err(_) => {
                 self.poison();
                 let seconds = limit.as_secs_f64();
@@ -294,7 +327,7 @@ impl Connection {
 
 fn limits(verb: &str) -> String {
     let mut text = String::new();
-    for (name, value) in TIMEOUTS.iter().chain(&PLANNER) {
+    for (name, value) in TIMEOUTS.iter().chain(&MEANING).chain(&PLANNER) {
         text.push_str(&format!("{verb} {name} = '{value}';"));
     }
     text
@@ -304,20 +337,13 @@ fn limits(verb: &str) -> String {
 async fn drive<S>(
     mut connection: tokio_postgres::Connection<Socket, S>,
     hints: Option<Arc<Notify>>,
-    warned: Arc<AtomicBool>,
+    warnings: Arc<Warnings>,
 ) where
     S: tokio_postgres::tls::TlsStream + Unpin,
 {
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
-            Ok(AsyncMessage::Notice(notice)) => {
-                // Compare the severity, because the message text is localized.
-                let serious = notice.parsed_severity() == Some(Severity::Warning);
-                if serious {
-                    warned.store(true, Ordering::Relaxed);
-                    tracing::warn!(code = notice.code().code(), "{}", notice.message());
-                }
-            }
+            Ok(AsyncMessage::Notice(notice)) => warnings.receive(&notice),
             Ok(AsyncMessage::Notification(_)) => {
                 if let Some(hints) = &hints {
                     hints.notify_one();

@@ -21,6 +21,7 @@ use crate::compact;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::import;
+use crate::lineage::{self, Lineage};
 use crate::list;
 use crate::migrate;
 use crate::notifier;
@@ -68,8 +69,8 @@ impl PostgresDriver {
     pub async fn open(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let stop = CancellationToken::new();
-        let store_state = reach(&options).await?;
-        let shared = Arc::new(Shared::new(&store_state));
+        let (store_state, lineage) = reach(&options).await?;
+        let shared = Arc::new(Shared::new(&store_state, lineage));
         let resources = Arc::new(Resources::default());
         let connector = Connector::new(options.clone(), shared.clone());
         let (committed, commits) = watch::channel(store_state.head.revision);
@@ -83,6 +84,9 @@ impl PostgresDriver {
                 commits,
                 stop.clone(),
             ));
+        }
+        for host in options.target.several() {
+            tasks.spawn(lineage::watch(host, shared.clone(), stop.clone()));
         }
         Ok(Self {
             writer: Writer::new(
@@ -118,7 +122,7 @@ fn accept_state(
 }
 
 /// Reads the store for the first time.
-async fn reach(options: &Options) -> Result<StoreState, Error> {
+async fn reach(options: &Options) -> Result<(StoreState, Lineage), Error> {
     let mut pauses = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
     let mut logged_reason = String::new();
     loop {

@@ -34,8 +34,27 @@ impl Dsn {
         self.0.insert(key.to_owned(), value.to_owned());
     }
 
+    /// Sets a parameter that is absent or empty.
+    pub(crate) fn set_default(&mut self, key: &str, value: &str) {
+        if self.get(key).is_none() {
+            self.set(key, value);
+        }
+    }
+
+    /// Returns a parameter, unless it is absent or empty.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        let value = self.0.get(key).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// Removes and returns a parameter. An empty value counts as absent, as in libpq.
     pub(crate) fn take(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key)
+        self.0.remove(key).filter(|value| !value.is_empty())
+    }
+
+    /// Returns the first key with a property.
+    pub(crate) fn first_key(&self, wanted: impl Fn(&str) -> bool) -> Option<&str> {
+        self.0.keys().map(String::as_str).find(|key| wanted(key))
     }
 
     /// Converts the remaining parameters for tokio-postgres.
@@ -43,13 +62,6 @@ impl Dsn {
         let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
         let mut text = String::new();
         for (key, value) in &self.0 {
-            // Do not quote an unknown key: it may be a part of a malformed password.
-            if !key
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-            {
-                return Err(refuse("a parameter has an invalid name"));
-            }
             text.push_str(&format!("{key}='{}' ", quoted(value)));
         }
         text.parse().map_err(|error: tokio_postgres::Error| {
@@ -59,8 +71,12 @@ impl Dsn {
     }
 
     /// As [`Dsn::config`], one per host.
-    pub(crate) fn hosts(&self) -> Result<Vec<Config>, Error> {
-        let count = self.config()?.get_hosts().len();
+    pub(crate) fn hosts(&mut self) -> Result<Vec<Config>, Error> {
+        // Without names, the addresses are the names for TLS.
+        if let Some(addresses) = self.get("hostaddr").map(ToOwned::to_owned) {
+            self.set_default("host", &addresses);
+        }
+        let count = self.get("host").map_or(0, |hosts| hosts.split(',').count());
         let hosts = 0..count;
         hosts
             .map(|place| self.host(place, count)?.config())
@@ -122,8 +138,15 @@ impl Dsn {
                 dsn.set(key, &decode(value)?);
             }
         }
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            dsn.set(&key, &value);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| refuse("a parameter of the URL has no value"))?;
+            match (decode(key)?.as_str(), decode(value)?.as_str()) {
+                // As JDBC writes it.
+                ("ssl", "true") => dsn.set("sslmode", "require"),
+                (key, value) => dsn.set(key, value),
+            }
         }
         Ok(dsn)
     }
@@ -165,16 +188,44 @@ fn value(text: &str) -> Result<(String, &str), Error> {
 
 /// Decodes percent-encoding; a plus sign stands for itself.
 fn decode(text: &str) -> Result<String, Error> {
-    let encoded = format!("={}", text.replace('+', "%2B"));
-    let decoded = form_urlencoded::parse(encoded.as_bytes()).next();
-    decoded
-        .map(|(_, value)| value.into_owned())
-        .ok_or_else(|| refuse("a part of the URL is malformed"))
+    let malformed = || refuse("a part of the URL has an invalid percent-encoding");
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || {
+            let digit = bytes.next().map(char::from);
+            digit
+                .and_then(|digit| digit.to_digit(16))
+                .ok_or_else(malformed)
+        };
+        let code = digit()? * 16 + digit()?;
+        let code = u8::try_from(code).map_err(|_| malformed())?;
+        // A parameter cannot contain a zero byte.
+        decoded.push(if code == 0 { Err(malformed())? } else { code });
+    }
+    String::from_utf8(decoded).map_err(|_| malformed())
+}
+
+#[cfg(test)]
+impl std::fmt::Display for Dsn {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pairs: Vec<_> = self
+            .0
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        formatter.write_str(&pairs.join(" "))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Dsn;
+    use crate::parameters::complete;
 
     fn get(text: &str, key: &str) -> Option<String> {
         let mut dsn = Dsn::parse(text)
@@ -185,11 +236,12 @@ mod tests {
 
     #[test]
     fn dsn_parses_url_and_key_value_forms() {
-        let url = "postgresql://u:p%2Fq+@a:1,[::1]:2,%2Frun%2Fpg/d?sslmode=require&options=-c%20x";
+        let url =
+            "postgresql://u:p%2Fq+@a:1,[::1]:2,%2Frun%2Fpg/d?sslmode=require&options=-c%20x+y";
         assert_eq!(get(url, "host").as_deref(), Some("a,::1,/run/pg"));
         assert_eq!(get(url, "port").as_deref(), Some("1,2,5432"));
         assert_eq!(get(url, "password").as_deref(), Some("p/q+"));
-        assert_eq!(get(url, "options").as_deref(), Some("-c x"));
+        assert_eq!(get(url, "options").as_deref(), Some("-c x+y"));
         let pairs = r" host = 'a b'  password='it\'s \\' dbname=x\ y user=u";
         assert_eq!(get(pairs, "host").as_deref(), Some("a b"));
         assert_eq!(get(pairs, "password").as_deref(), Some(r"it's \"));
@@ -203,11 +255,11 @@ mod tests {
             "hush hush",
             "password='hush",
             "postgres://u:hush@h/d?hush%00=x",
+            "postgres://u:%hush@h/d",
+            "postgres://u@h/d?password=x&Hush=x",
         ] {
-            let error = match Dsn::parse(text) {
-                Ok(dsn) => dsn.config().expect_err(text).to_string(),
-                Err(error) => error.to_string(),
-            };
+            let completed = Dsn::parse(text).and_then(|dsn| complete(dsn, &|_| None));
+            let error = completed.map(drop).expect_err(text).to_string();
             assert!(!error.contains("hush"), "{error}");
         }
     }

@@ -38,8 +38,14 @@ pub enum Error {
     /// The outcome of a commit could not be determined in time.
     #[error("the outcome of a commit is not known: {0}")]
     OutcomeUnknown(String),
+    /// A table, a function or a column of the store is missing.
+    #[error(
+        "the database lacks a part of the store: {0}: restore a backup, or make an empty store \
+         with `backend-postgres migrate`"
+    )]
+    SchemaDamaged(String),
     /// The database rejected a statement; nothing was stored.
-    #[error("database: {message} ({code})")]
+    #[error("database: {message}")]
     Storage {
         /// SQLSTATE of the error.
         code: String,
@@ -63,6 +69,14 @@ impl Error {
     /// Whether a retry on a new connection may succeed.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Lost(_))
+    }
+
+    /// Whether the error lasts until an operator changes the database.
+    pub(crate) const fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(_) | Self::SchemaDamaged(_) | Self::Refused(_)
+        )
     }
 }
 
@@ -96,6 +110,10 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     text
 }
 
+/// A prepared statement was lost or is there twice: the connection does not lead to one session.
+const POOLED: &str = "the address leads to a pooler that changes the session after each \
+     transaction: add --pooler transaction";
+
 /// SQLSTATE of PostgreSQL 17: transaction timeout.
 const TRANSACTION_TIMEOUT: &str = "25P04";
 
@@ -116,10 +134,24 @@ fn refused(rejection: &DbError) -> Error {
         &SqlState::READ_ONLY_SQL_TRANSACTION,
         &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
     ];
+    let missing = [
+        &SqlState::UNDEFINED_TABLE,
+        &SqlState::UNDEFINED_COLUMN,
+        &SqlState::UNDEFINED_FUNCTION,
+        &SqlState::INVALID_SCHEMA_NAME,
+    ];
+    let pooled = [
+        &SqlState::INVALID_SQL_STATEMENT_NAME,
+        &SqlState::DUPLICATE_PSTATEMENT,
+    ];
     if gone.contains(&code) || code.code().starts_with("08") {
         Error::Lost(message)
     } else if unreachable.contains(&code) {
         Error::Unreachable(message)
+    } else if missing.contains(&code) {
+        Error::SchemaDamaged(message)
+    } else if pooled.contains(&code) {
+        Error::Refused(format!("database: {message}: {POOLED}"))
     } else if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED {
         Error::Overloaded
     } else if *code == SqlState::DISK_FULL {
@@ -148,6 +180,7 @@ impl From<Error> for BackendError {
             | Error::Lost(_)
             | Error::OutcomeUnknown(_)
             | Error::Denied(_)
+            | Error::SchemaDamaged(_)
             | Error::Refused(_) => Reason::NotReady,
             Error::Overloaded => Reason::Overloaded,
             Error::NoSpace => Reason::NoSpace,
@@ -158,6 +191,10 @@ impl From<Error> for BackendError {
             Error::OutcomeUnknown(_) | Error::Lost(_) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         };
+        // Clients get the server's message only.
+        if let Error::Storage { code, message } = &error {
+            tracing::error!(code, "the database rejected a statement: {message}");
+        }
         let mut converted = Self {
             reason: reason.into(),
             outcome: outcome.into(),
@@ -165,8 +202,7 @@ impl From<Error> for BackendError {
             ..Self::default()
         };
         let passes = matches!(reason, Reason::NotReady | Reason::Overloaded);
-        // Denied and refused are permanent until an operator changes the database.
-        if passes && !matches!(error, Error::Denied(_) | Error::Refused(_)) {
+        if passes && !error.is_permanent() {
             converted.retry_after_ms = 1000;
         }
         converted

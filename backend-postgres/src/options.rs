@@ -1,5 +1,7 @@
 //! Options of connecting to a database.
 
+mod security;
+
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -8,7 +10,9 @@ use tokio_postgres::config::SslMode;
 
 use crate::dsn::{self, Dsn};
 use crate::error::Error;
-use crate::tls::{Tls, Verify};
+use crate::parameters::{self, Environment};
+use crate::passfile;
+use crate::tls::Tls;
 
 /// Flags of the driver, named after libpq's parameters where one exists.
 #[derive(Clone, clap::Args)]
@@ -46,11 +50,13 @@ pub struct Arguments {
     #[arg(long, env = "ARK_BACKEND_POSTGRES_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// TLS mode, as in libpq: disable, prefer, require, verify-ca or verify-full [default: prefer].
+    /// TLS mode, as in libpq: disable, allow, prefer, require, verify-ca or verify-full
+    /// [default: prefer].
     #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLMODE", value_name = "MODE")]
     pub sslmode: Option<String>,
 
-    /// Certificate authority of the server's certificate, PEM.
+    /// Certificate authority of the server's certificate, PEM; `system` for those of the operating
+    /// system.
     #[arg(long, env = "ARK_BACKEND_POSTGRES_SSLROOTCERT", value_name = "FILE")]
     pub sslrootcert: Option<PathBuf>,
 
@@ -102,6 +108,8 @@ pub(crate) enum Password {
     Configured,
     /// Read for each connection, so that the password can change at runtime.
     File(PathBuf),
+    /// A password file of libpq, likewise.
+    Passfile(PathBuf),
 }
 
 /// Address and credentials of the database.
@@ -111,6 +119,8 @@ pub struct Target {
     pub(crate) hosts: Vec<Config>,
     pub(crate) password: Password,
     pub(crate) tls: Tls,
+    /// Modes of a connection: each is tried after the server has rejected the one before.
+    pub(crate) transports: &'static [SslMode],
 }
 
 /// Options of the driver.
@@ -159,7 +169,7 @@ impl Options {
     /// # Errors
     /// A message about the connection string.
     pub fn from_dsn(dsn: &str) -> Result<Self, Error> {
-        let target = Target::from_dsn(Dsn::parse(dsn)?)?;
+        let target = Target::from_dsn(Dsn::parse(dsn)?, &variable)?;
         Ok(Self {
             notify: Some(target.clone()),
             target,
@@ -176,6 +186,16 @@ impl Options {
 }
 
 impl Target {
+    /// Returns a target for each host if there are several.
+    pub(crate) fn several(&self) -> Vec<Self> {
+        let hosts = self.hosts.iter().filter(|_| self.hosts.len() > 1);
+        let one = |host: &Config| Self {
+            hosts: vec![host.clone()],
+            ..self.clone()
+        };
+        hosts.map(one).collect()
+    }
+
     fn new(arguments: &Arguments) -> Result<Self, Error> {
         let mut dsn = match arguments.dsn.as_deref() {
             Some(text) => Dsn::parse(text)?,
@@ -199,10 +219,11 @@ impl Target {
         set(&text(&arguments.sslrootcert), "sslrootcert", &mut dsn);
         set(&text(&arguments.sslcert), "sslcert", &mut dsn);
         set(&text(&arguments.sslkey), "sslkey", &mut dsn);
-        let mut target = Self::from_dsn(dsn)?;
+        let mut target = Self::from_dsn(dsn, &variable)?;
         if let Some(file) = &arguments.password_file {
             target.password = Password::File(file.clone());
         } else if let Ok(password) = std::env::var("ARK_BACKEND_POSTGRES_PASSWORD") {
+            target.password = Password::Configured;
             for config in &mut target.hosts {
                 config.password(&password);
             }
@@ -210,41 +231,56 @@ impl Target {
         Ok(target)
     }
 
-    fn from_dsn(mut dsn: Dsn) -> Result<Self, Error> {
-        let mode = dsn.take("sslmode").unwrap_or_else(|| "prefer".to_owned());
-        let root = dsn.take("sslrootcert").map(PathBuf::from);
-        let certificate = dsn.take("sslcert").map(PathBuf::from);
-        let key = dsn.take("sslkey").map(PathBuf::from);
-        let (ssl, verify) = match (mode.as_str(), &root) {
-            ("disable", _) => (SslMode::Disable, Verify::Nothing),
-            ("prefer", _) => (SslMode::Prefer, Verify::Nothing),
-            ("require", None) => (SslMode::Require, Verify::Nothing),
-            // As libpq: a given authority is verified in these modes too.
-            ("require" | "verify-ca", Some(_)) => (SslMode::Require, Verify::Authority),
-            ("verify-full", Some(_)) => (SslMode::Require, Verify::AuthorityAndName),
-            ("verify-ca" | "verify-full", None) => {
-                return Err(dsn::refuse(&format!("sslmode {mode} needs sslrootcert")));
+    fn from_dsn(dsn: Dsn, environment: Environment<'_>) -> Result<Self, Error> {
+        let mut dsn = parameters::complete(dsn, environment)?;
+        let (tls, transports) = security::take(&mut dsn, environment)?;
+        require_primary(dsn.take("target_session_attrs").as_deref())?;
+        let passfile = dsn.take("passfile").map(PathBuf::from);
+        let passfile = passfile.or_else(|| Some(parameters::home(environment)?.join(".pgpass")));
+        if let Some(name) = dsn.take("fallback_application_name") {
+            dsn.set_default("application_name", &name);
+        }
+        let password = match passfile {
+            Some(path) if dsn.get("password").is_none() => {
+                if passfile::is_exposed(&path) {
+                    let path = path.display();
+                    tracing::warn!("password file {path} is ignored: others may read it");
+                }
+                Password::Passfile(path)
             }
-            _ => {
-                let choices = "disable, prefer, require, verify-ca or verify-full";
-                return Err(dsn::refuse(&format!("sslmode {mode:?} must be {choices}")));
-            }
+            _ => Password::Configured,
         };
-        let mut hosts = dsn.hosts()?;
+        let hosts = dsn.hosts()?;
         let Some(first) = hosts.first() else {
             return Err(dsn::refuse("no server: give --host or --dsn"));
         };
         if first.get_dbname().is_none() || first.get_user().is_none() {
             return Err(dsn::refuse("give the database and the role to log in as"));
         }
-        for config in &mut hosts {
-            config.ssl_mode(ssl);
-        }
         Ok(Self {
             hosts,
-            password: Password::Configured,
-            tls: Tls::new(verify, root, certificate, key)?,
+            password,
+            tls: Tls::new(tls)?,
+            transports,
         })
+    }
+}
+
+/// Reads a variable of the process's environment.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Rejects what excludes the primary, which the driver always uses.
+fn require_primary(attributes: Option<&str>) -> Result<(), Error> {
+    match attributes {
+        None | Some("any" | "read-write" | "primary" | "prefer-standby") => Ok(()),
+        Some(found @ ("read-only" | "standby")) => Err(dsn::refuse(&format!(
+            "target_session_attrs={found}: the driver needs the server that accepts writes"
+        ))),
+        Some(_) => Err(dsn::refuse(
+            "target_session_attrs must be any, read-write, primary or prefer-standby",
+        )),
     }
 }
 
@@ -257,14 +293,14 @@ mod tests {
     #[test]
     fn dsn_is_interpreted_as_in_libpq() {
         let options = Options::from_dsn("postgres://ark:s%40c@db:6000/store?sslmode=require");
-        let hosts = options.expect("read").target.hosts;
-        let config = hosts.first().expect("a host");
+        let target = options.expect("read").target;
+        let config = target.hosts.first().expect("a host");
         assert_eq!(config.get_hosts(), [Host::Tcp("db".to_owned())]);
         assert_eq!(config.get_ports(), [6000]);
         assert_eq!(config.get_user(), Some("ark"));
         assert_eq!(config.get_password(), Some(b"s@c".as_slice()));
         assert_eq!(config.get_dbname(), Some("store"));
-        assert_eq!(config.get_ssl_mode(), SslMode::Require);
+        assert_eq!(target.transports, [SslMode::Require]);
     }
 
     #[test]
@@ -289,6 +325,22 @@ mod tests {
                 "postgres://ark@db/store?sslmode=verify-full",
                 "needs sslrootcert",
             ),
+            (
+                "postgres://ark@db/store?sslmode=require&sslrootcert=system",
+                "use verify-full",
+            ),
+            (
+                "postgres://ark@db/store?target_session_attrs=standby",
+                "that accepts writes",
+            ),
+            (
+                "postgres://ark@db/store?ssl_min_protocol_version=TLSv1.4",
+                "TLSv1.2 or TLSv1.3",
+            ),
+            (
+                "hostaddr=127.0.0.1 user=ark dbname=x sslmode=verify-full sslrootcert=system",
+                "host name must be specified",
+            ),
             ("host=db user=ark dbname=x sslmode=maybe", "must be disable"),
             ("user=ark dbname=x", "no server"),
             ("host=a,b port=1,2,3 user=ark dbname=x", "port names 3"),
@@ -299,6 +351,18 @@ mod tests {
             let error = Options::from_dsn(dsn).map(drop).expect_err(dsn).to_string();
             assert!(error.contains(part), "{dsn}: {error}");
         }
+    }
+
+    #[test]
+    fn address_without_name_is_a_host() {
+        let options = Options::from_dsn("hostaddr=127.0.0.1,::1 port=1,2 user=ark dbname=store");
+        let hosts = options.expect("read").target.hosts;
+        let addresses: Vec<_> = hosts
+            .iter()
+            .flat_map(|config| config.get_hostaddrs().to_vec())
+            .map(|address| address.to_string())
+            .collect();
+        assert_eq!(addresses, ["127.0.0.1", "::1"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::connect::CONNECT_TIMEOUT;
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::lineage::Lineage;
 use crate::migrate;
 use crate::options::Options;
 use crate::shared::Shared;
@@ -97,14 +98,28 @@ impl Connector {
         let connection = Connection::open(&self.options.target, self.options.pooled, None).await?;
         migrate::check(&connection).await?;
         let now = (self.options.clock)();
-        let store_state = store::inspect(&connection, &self.shared.floor(), now).await?;
+        let (store_state, lineage) = store::inspect(&connection, &self.shared.floor(), now).await?;
+        self.shared.adopt(&lineage);
         self.shared.note(&store_state);
-        Ok(connection.with_epoch(store_state.head.epoch))
+        Ok(connection.with_inspection(store_state.head.epoch, lineage))
     }
 
-    /// Whether a connection is reusable: it works and was inspected in the current epoch.
+    /// Looks for a primary on a later timeline behind the address.
+    pub(crate) async fn look(&self) -> Result<(), Error> {
+        let connection = Connection::open(&self.options.target, self.options.pooled, None).await?;
+        if let Some(lineage) = Lineage::read(&connection).await? {
+            self.shared.discover(&lineage);
+        }
+        Ok(())
+    }
+
+    /// Whether a connection is reusable: it works, was inspected in the current epoch, and leads to
+    /// the newest primary.
     pub(crate) fn is_good(&self, connection: &Connection) -> bool {
-        connection.is_usable() && connection.epoch() == self.shared.floor().epoch
+        let current = |(epoch, lineage): &(i64, Lineage)| {
+            *epoch == self.shared.floor().epoch && !self.shared.is_deposed(lineage)
+        };
+        connection.is_usable() && connection.inspected().is_some_and(current)
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::connection::{Connection, READ_TIMEOUT, Statement};
 use crate::error::Error;
+use crate::lineage::Lineage;
 
 /// Columns of `ark.store` (alias `s`) that [`StoreState::read`] expects.
 macro_rules! store_state {
@@ -50,10 +51,11 @@ pub(crate) static LOCK: Statement = Statement {
 /// Whether the row was written elsewhere, and the current origin: cluster, database, table and
 /// timeline. A table restored from a dump has another OID than the dumped one.
 static ORIGIN: Statement = Statement {
-    text: "SELECT s.origin <> h.origin, h.origin, \
+    text: "SELECT s.origin <> h.origin, h.origin, h.system, \
            substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) \
            FROM ark.store s CROSS JOIN LATERAL ( \
-             SELECT concat_ws('/', c.system_identifier, d.oid, s.tableoid) AS origin \
+             SELECT concat_ws('/', c.system_identifier, d.oid, s.tableoid) AS origin, \
+               c.system_identifier::text AS system \
              FROM pg_control_system() c, pg_database d \
              WHERE d.datname = current_database()) h \
            WHERE s.revision > 0 ORDER BY s.revision DESC LIMIT 1",
@@ -132,9 +134,24 @@ pub(crate) struct Floor {
     pub(crate) store_id: String,
     pub(crate) epoch: i64,
     pub(crate) revision: i64,
+    /// Lineage of the primary, if it was reachable recently.
+    pub(crate) primary: Option<Lineage>,
 }
 
 impl Floor {
+    /// Rejects a server that has been deposed: clients would read what is no longer true, and an
+    /// epoch that begins there would end with the next look at the primary.
+    fn check(&self, found: &Lineage) -> Result<(), Error> {
+        match &self.primary {
+            Some(primary) if found.is_before(primary) => Err(Error::Unreachable(format!(
+                "the server has been deposed: it is on timeline {}, the primary on {}; stop it, or \
+                 make it a standby",
+                found.timeline, primary.timeline
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn head(&self) -> Head {
         Head {
             epoch: self.epoch,
@@ -169,13 +186,16 @@ pub(crate) async fn inspect(
     connection: &Connection,
     floor: &Floor,
     now: SystemTime,
-) -> Result<StoreState, Error> {
+) -> Result<(StoreState, Lineage), Error> {
     let store_state = read(connection).await?;
     check_newest_row(connection).await?;
-    if RowOrigin::look(connection).await?.foreign || store_state.regressed(floor) {
-        return begin_epoch(connection, floor, now).await;
+    let row_origin = RowOrigin::look(connection).await?;
+    floor.check(&row_origin.lineage)?;
+    if row_origin.foreign || store_state.regressed(floor) {
+        let store_state = begin_epoch(connection, floor, now).await?;
+        return Ok((store_state, row_origin.lineage));
     }
-    Ok(store_state)
+    Ok((store_state, row_origin.lineage))
 }
 
 /// Begins a new epoch, unless another process just did.
@@ -188,10 +208,12 @@ pub(crate) async fn begin_epoch(
     let mut store_state =
         StoreState::read(&connection.query_one(&LOCK, &[], READ_TIMEOUT).await?).validated()?;
     let row_origin = RowOrigin::look(connection).await?;
+    // A pooler may have changed the server since.
+    floor.check(&row_origin.lineage)?;
     if row_origin.foreign || store_state.regressed(floor) {
         let newest = store_state.head.max_of(floor.head());
         tracing::warn!(
-            timeline = row_origin.timeline,
+            timeline = row_origin.lineage.timeline,
             was = store_state.head.revision,
             seen = floor.revision,
             "the database may lack commits: a new epoch begins"
@@ -227,7 +249,7 @@ struct RowOrigin {
     /// Whether the row was written elsewhere.
     foreign: bool,
     origin: String,
-    timeline: String,
+    lineage: Lineage,
 }
 
 impl RowOrigin {
@@ -236,7 +258,10 @@ impl RowOrigin {
         Ok(Self {
             foreign: row.get(0),
             origin: row.get(1),
-            timeline: row.get(2),
+            lineage: Lineage {
+                system: row.get(2),
+                timeline: row.get(3),
+            },
         })
     }
 
@@ -253,7 +278,7 @@ impl RowOrigin {
             &head.epoch,
             &head.revision,
             &self.origin,
-            &self.timeline,
+            &self.lineage.timeline,
             &store_state.head.revision,
         ];
         connection
@@ -289,6 +314,7 @@ mod tests {
             store_id: "a".to_owned(),
             epoch: 2,
             revision: 20,
+            primary: None,
         };
         assert!(!store_state(2, 20, true).regressed(&floor));
         assert!(!store_state(3, 1, true).regressed(&floor));

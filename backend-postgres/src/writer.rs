@@ -36,9 +36,11 @@ const _: () = assert!(
     RETRY_BUDGET.as_millis() + LAST_ATTEMPT_TIMEOUT.as_millis() < MAX_DETECTION_LATENCY.as_millis()
 );
 /// Timeout of one attempt, which may wait for synchronous standbys.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of the first response in an attempt, which does not wait for standbys.
 const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time after which a hanging attempt looks for another primary.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Interval at which a pending attempt checks whether other calls get responses.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Backoff between attempts: doubled from the first to the last.
@@ -75,6 +77,8 @@ enum Failed {
     Within(Error),
     /// It may still be stored: this attempt hangs while other calls get responses.
     Hangs(String),
+    /// The server has been deposed; what it stored may be lost.
+    Deposed,
     /// The log has no partition for these revisions.
     LogFull { first: i64, last: i64 },
     /// The storage revision regressed.
@@ -103,25 +107,17 @@ impl Writer {
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<Committed, Error> {
         let mut slot = self.connection.lock().await;
         let mut batch = Batch::new(ops);
-        let deadline = self.shared.unreachable_since().unwrap_or_else(Instant::now) + RETRY_BUDGET;
-        let connected_by = deadline.max(Instant::now() + LAST_ATTEMPT_TIMEOUT);
+        let mut deadline =
+            self.shared.unreachable_since().unwrap_or_else(Instant::now) + RETRY_BUDGET;
+        let mut connected_by = deadline.max(Instant::now() + LAST_ATTEMPT_TIMEOUT);
         let mut pauses = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
-        let mut uncertain = false;
+        let (mut uncertain, mut full) = (false, false);
         loop {
             let started = Instant::now();
             let (error, again) = match self.attempt(&mut slot, &mut batch, connected_by).await {
                 Ok((store_state, rows)) => {
-                    let verdicts = batch.into_verdicts(&rows, store_state.fenced.as_deref())?;
-                    let mut header = self.shared.note(&store_state);
-                    if let Some(last) = verdicts.events.last() {
-                        header.revision = last.revision;
-                        self.committed(&store_state, &header);
-                    }
-                    return Ok(Committed {
-                        header,
-                        results: verdicts.results,
-                        events: verdicts.events,
-                    });
+                    self.shared.note_room(!full);
+                    return self.committed(&store_state, batch, &rows);
                 }
                 Err(Failed::LogFull { first, last }) => {
                     let extended = self.extend(&mut slot, first, last).await;
@@ -138,11 +134,27 @@ impl Writer {
                     let back = "the database went back".to_owned();
                     (Some(Error::Lost(back)), true)
                 }
+                Err(Failed::Deposed) => {
+                    // The new primary determines the outcome, and this cannot repeat: its timeline
+                    // is later.
+                    uncertain = true;
+                    deadline = deadline.max(Instant::now() + RETRY_BUDGET);
+                    connected_by = deadline;
+                    (
+                        Some(Error::Lost("the primary was deposed".to_owned())),
+                        true,
+                    )
+                }
                 // Retry the deletes, which need no space, without the writes that do.
                 Err(Failed::Final(Error::NoSpace)) if !uncertain && batch.keep_deletes() => {
+                    full = true;
                     (None, true)
                 }
-                Err(Failed::Before(error)) => (Some(error), true),
+                // It has waited for the lock as long as it may.
+                Err(Failed::Before(error)) => {
+                    let again = !matches!(error, Error::Overloaded);
+                    (Some(error), again)
+                }
                 Err(Failed::Within(error)) => {
                     uncertain = true;
                     (Some(error), true)
@@ -237,7 +249,7 @@ impl Writer {
         }
         batch.fill(ids);
         connection.prepare(&[&LOCK, &APPLY]).await.map_err(unsent)?;
-        connection.take_warning();
+        connection.take_missed_standby();
         connection.poison();
         let (begin, parameters) = (connection.begin_text(), batch.parameters());
         let alive = AtomicBool::new(false);
@@ -251,7 +263,8 @@ impl Writer {
             connection.send(&APPLY, &parameters),
             connection.client().batch_execute(Connection::COMMIT),
         );
-        let (started, locked, applied, committed) = self.while_progressing(sent, &alive).await?;
+        let progressing = self.while_progressing(sent, &alive, connection);
+        let (started, locked, applied, committed) = progressing.await?;
         let locked = started.and(locked).map_err(|error| refused(error.into()))?;
         let store_state = match locked.first() {
             Some(row) => StoreState::read(row),
@@ -291,12 +304,27 @@ impl Writer {
         &self,
         sent: impl Future<Output = T>,
         alive: &AtomicBool,
+        connection: &Connection,
     ) -> Result<T, Failed> {
         tokio::pin!(sent);
         let started = Instant::now();
+        // It may wait for a standby that follows another primary by now.
+        let look = async {
+            sleep(LOOK_AFTER).await;
+            // Without a response, this look is no evidence, and others follow from the poll.
+            let _ = self.connector.look().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(look);
         loop {
-            if let Ok(done) = tokio::time::timeout(POLL_INTERVAL, &mut sent).await {
-                return Ok(done);
+            tokio::select! {
+                done = &mut sent => return Ok(done),
+                () = &mut look => {}
+                () = sleep(POLL_INTERVAL) => {}
+            }
+            let lineage = connection.inspected().map(|(_, lineage)| lineage);
+            if lineage.is_some_and(|lineage| self.shared.is_deposed(lineage)) {
+                return Err(Failed::Deposed);
             }
             let waited = started.elapsed();
             let unheard = waited >= FIRST_RESPONSE_TIMEOUT && !alive.load(Ordering::Relaxed);
@@ -313,11 +341,26 @@ impl Writer {
     }
 
     /// After a commit: publishes the state and notifies other sidecars.
-    fn committed(&self, store_state: &StoreState, header: &Header) {
-        let mut store_state = store_state.clone();
-        store_state.head.revision = header.revision;
-        self.shared.note(&store_state);
-        self.committed_revisions.send_replace(header.revision);
+    fn committed(
+        &self,
+        store_state: &StoreState,
+        batch: Batch,
+        rows: &[tokio_postgres::Row],
+    ) -> Result<Committed, Error> {
+        let verdicts = batch.into_verdicts(rows, store_state.fenced.as_deref())?;
+        let mut header = self.shared.note(store_state);
+        if let Some(last) = verdicts.events.last() {
+            header.revision = last.revision;
+            let mut store_state = store_state.clone();
+            store_state.head.revision = header.revision;
+            self.shared.note(&store_state);
+            self.committed_revisions.send_replace(header.revision);
+        }
+        Ok(Committed {
+            header,
+            results: verdicts.results,
+            events: verdicts.events,
+        })
     }
 
     async fn extend(

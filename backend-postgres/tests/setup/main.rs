@@ -2,6 +2,7 @@
 
 mod clocks;
 mod former;
+mod libpq;
 mod migrations;
 mod names;
 mod origins;
