@@ -76,3 +76,78 @@ async fn open_watch_ends_with_its_epoch() {
     assert_eq!(reason(&rejected), Reason::Compacted, "{rejected}");
     sidecar.stop().await;
 }
+
+/// Both primaries accept writes; the addresses of both are given, in either order or at random.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deposed_primary_is_left_for_the_one_on_the_latest_timeline() {
+    for suffix in ["", "&load_balance_hosts=random"] {
+        let mut pair = Pair::start(Server::builder()).await.expect("a pair");
+        pair.primary().create_database("ark").await.expect("made");
+        let dsn = pair.dsn("ark") + suffix;
+        let scene = Scene::start(&dsn).await;
+        let before = scene.header(0).await;
+        pair.cut_replication().await.expect("a cut");
+        pair.promote().await.expect("a promotion");
+        // No connection breaks, and the old primary continues to accept writes.
+        let header = scene.epoch_after(before.epoch).await;
+        let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                   where datname = 'ark' and pid <> pg_backend_pid()";
+        for _ in 0..3 {
+            for server in [pair.primary(), pair.standby()] {
+                let session = server.session("ark").await.expect("a session");
+                session.text(end).await.expect("some end");
+            }
+            scene.writes().await;
+        }
+        assert_eq!(
+            scene.observed.epochs(),
+            [before.epoch, header.epoch],
+            "{suffix}"
+        );
+        let stale = pair.primary().session("ark").await.expect("a session");
+        let old = "select max(epoch)::text from ark.store";
+        let old = stale.text(old).await.expect("asked");
+        assert_eq!(
+            old,
+            Some(before.epoch.to_string()),
+            "no epoch begins on the old primary"
+        );
+        scene.finish(&dsn).await;
+    }
+}
+
+/// A client of a virtual address, which leads to the old primary until its connections end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hanging_commit_finds_new_primary_behind_the_address() {
+    let mut pair = Pair::start(Server::builder()).await.expect("a pair");
+    let database = pair.primary().create_database("ark").await.expect("made");
+    let proxy = Proxy::start(pair.primary().address())
+        .await
+        .expect("a proxy");
+    let dsn = proxy.dsn(&database);
+    let sidecar = Sidecar::start(&dsn).await;
+    let context = contexts(std::slice::from_ref(&sidecar)).await.remove(0);
+    let before = context.client.current().await.expect("an answer");
+    let primary = pair.primary();
+    let standbys = "synchronous_standby_names";
+    primary.set(standbys, "standby").await.expect("set");
+    pair.caught_up().await.expect("the standby has it");
+    pair.cut_replication().await.expect("a cut");
+    pair.promote().await.expect("a promotion");
+    // Existing connections stay with the old primary, as behind a load balancer.
+    proxy.move_to(pair.standby().address());
+    let started = std::time::Instant::now();
+    let written = context
+        .client
+        .verdict(context.create("a/one", "a value"))
+        .await;
+    let after = context.client.current().await.expect("an answer");
+    assert!(
+        started.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(written.is_ok(), "{written:?}");
+    assert!(after.epoch > before.epoch, "{after:?} after {before:?}");
+    sidecar.stop().await;
+}

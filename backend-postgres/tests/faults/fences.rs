@@ -35,11 +35,18 @@ async fn answered(session: &Session, question: &str, expected: &str) {
 }
 
 /// Cancels waits for a standby, forever.
-async fn cancel(session: &Session) {
+pub(crate) async fn cancel(session: &Session) {
     loop {
         session.text(CANCEL).await.expect("asked");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Cancels the remaining waits for a standby; returns when there is none.
+pub(crate) async fn released(session: &Session) {
+    let waiting = "select count(pg_cancel_backend(pid)) = 0 from pg_stat_activity \
+                   where wait_event = 'SyncRep'";
+    answered(session, waiting, "t").await;
 }
 
 async fn fence(endpoint: &Endpoint) -> Result<(), tonic::Status> {

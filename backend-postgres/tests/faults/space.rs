@@ -59,3 +59,47 @@ async fn full_disk_rejects_writes_but_not_deletes() {
         sidecar.stop().await;
     }
 }
+
+/// Simulates a disk that the history fills: nothing fits while more than one partition is there.
+const FULL_OF_HISTORY: &str = "
+    create function ark.full() returns trigger language plpgsql as $$
+    begin
+      if (select count(*) from ark.log_partition) > 1 then
+        raise exception 'could not extend file: No space left on device' using errcode = '53100';
+      end if;
+      return new;
+    end $$;
+    create trigger disk before insert on ark.log for each row execute function ark.full()";
+
+/// A delete stores the deleted value in the history, so it needs the room of old history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletes_on_a_full_disk_get_the_room_of_old_history() {
+    let (server, _, sidecars) = store(Server::builder(), 1).await;
+    let endpoint = &sidecars[0].endpoint;
+    let session = server.session("ark").await.expect("a session");
+    let count = "select count(*) > 2 from ark.log_partition";
+    let mut number = 0;
+    while session.text(count).await.expect("asked").as_deref() != Some("t") {
+        let names: Vec<String> = (number..number + 64).map(|it| format!("o{it}")).collect();
+        number += 64;
+        for ended in
+            futures_util::future::join_all(names.iter().map(|it| create(endpoint, it))).await
+        {
+            ended.expect("written");
+        }
+    }
+    server
+        .execute("ark", FULL_OF_HISTORY)
+        .await
+        .expect("a trigger");
+    let error = create(endpoint, "new").await.expect_err("no room");
+    assert_eq!(error.reason(), Reason::NoSpace, "{}", error.message);
+    let limit = std::time::Duration::from_secs(30);
+    crate::calls::until("a delete", limit, async || {
+        write(endpoint, op(Action::Delete, "o1")).await.is_ok()
+    })
+    .await;
+    for sidecar in sidecars {
+        sidecar.stop().await;
+    }
+}
