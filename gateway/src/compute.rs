@@ -228,7 +228,7 @@ impl Client {
         let span = tracing::Span::current();
         let job = move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&run))));
-            // The result is dropped here if the future is gone.
+            // The result is dropped here if the future was dropped.
             drop(done.send(outcome));
         };
         let id = match self.push(weight, Box::new(job), refusable)? {

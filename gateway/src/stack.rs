@@ -343,8 +343,8 @@ fn charge(
 }
 
 impl<I: Inner> serving::Service for Stack<I> {
-    fn knows(&self, peer: &Peer) -> bool {
-        self.authenticators.knows(peer)
+    fn recognizes(&self, peer: &Peer) -> bool {
+        self.authenticators.recognizes(peer)
     }
 
     async fn serve(&self, peer: &Peer, request: Request<Body>) -> Response<Body> {

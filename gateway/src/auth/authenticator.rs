@@ -34,7 +34,7 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<Arc<User>>, Error>;
 
     /// Whether the connection alone identifies a user or a front proxy, before its first request.
-    fn knows(&self, _peer: &Peer) -> bool {
+    fn recognizes(&self, _peer: &Peer) -> bool {
         false
     }
 }

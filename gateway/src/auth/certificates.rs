@@ -67,7 +67,7 @@ impl Authenticator for FrontProxy {
         }
     }
 
-    fn knows(&self, peer: &Peer) -> bool {
+    fn recognizes(&self, peer: &Peer) -> bool {
         matches!(self.0.identity(peer).front_proxy, Some(Ok(())))
     }
 }
@@ -88,7 +88,7 @@ impl Authenticator for ClientCertificate {
         }
     }
 
-    fn knows(&self, peer: &Peer) -> bool {
+    fn recognizes(&self, peer: &Peer) -> bool {
         matches!(self.0.identity(peer).user, Some(Ok(_)))
     }
 }

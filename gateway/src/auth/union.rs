@@ -44,8 +44,8 @@ impl Authenticators {
     }
 
     /// Whether the certificate of a connection identifies a user or a front proxy.
-    pub fn knows(&self, peer: &Peer) -> bool {
-        self.authenticators.iter().any(|one| one.knows(peer))
+    pub fn recognizes(&self, peer: &Peer) -> bool {
+        self.authenticators.iter().any(|one| one.recognizes(peer))
     }
 
     /// Identifies the caller of one request, and removes the credentials from its headers so that

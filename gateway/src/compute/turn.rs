@@ -15,26 +15,26 @@ const TURN: Duration = Duration::from_millis(1);
 const START: Duration = Duration::from_micros(100);
 /// Objects that a walk visits before it waits, regardless of the time: small lists never wait.
 const FREE: usize = 64;
-/// Objects between two readings of the clock: a reading takes about as long as a visit.
-const LOOKS: usize = 16;
+/// Objects between two reads of the clock, each of which takes about as long as a visit.
+const CLOCK_INTERVAL: usize = 16;
 /// Bytes of an object that count as one more object: a thread reads about a hundred bytes per
 /// microsecond.
-const LOOK_BYTES: usize = 1 << 10;
+const VISIT_BYTES: usize = 1 << 10;
 
 /// The turns of walks, in order of arrival. Cheap to clone.
 ///
-/// Without them a short request would wait for a turn of each of a thousand long walks.
+/// Without them, a short request would wait for each of a thousand long walks.
 #[derive(Clone, Debug)]
 pub struct Walks(Arc<Semaphore>);
 
-/// How long a walk has held its thread.
+/// The turn of a walk.
 #[derive(Debug)]
 pub struct Turn {
     walks: Walks,
     /// None before the first turn.
     permit: Option<OwnedSemaphorePermit>,
     began: Instant,
-    looks: usize,
+    visits: usize,
     /// Remainder of [`FREE`].
     free: usize,
 }
@@ -52,7 +52,7 @@ impl Walks {
             walks: self.clone(),
             permit: None,
             began: Instant::now(),
-            looks: 0,
+            visits: 0,
             free: FREE,
         }
     }
@@ -61,16 +61,16 @@ impl Walks {
 impl Turn {
     /// Counts one object, of which `bytes` were read; returns whether the turn is over.
     pub fn spend(&mut self, bytes: usize) -> bool {
-        self.looks += 1 + bytes / LOOK_BYTES;
-        if self.looks < LOOKS {
+        self.visits += 1 + bytes / VISIT_BYTES;
+        if self.visits < CLOCK_INTERVAL {
             return false;
         }
-        self.free = self.free.saturating_sub(self.looks);
+        self.free = self.free.saturating_sub(self.visits);
         if self.free > 0 {
-            self.looks = 0;
+            self.visits = 0;
             return false;
         }
-        self.looks = 0;
+        self.visits = 0;
         let longest = if self.permit.is_some() { TURN } else { START };
         self.began.elapsed() >= longest
     }
@@ -103,6 +103,6 @@ impl Turn {
         // polls its sockets, which it otherwise does once in 61 tasks.
         tokio::task::yield_now().await;
         self.began = Instant::now();
-        (self.looks, self.free) = (0, 0);
+        (self.visits, self.free) = (0, 0);
     }
 }

@@ -76,13 +76,13 @@ async fn storage_error_fails_readyz_but_not_livez() {
     );
 }
 
-/// The readiness probe of a pod in a cluster: kube-apiserver reaches discovery as long as the pod is
-/// in the Service, also while requests for objects fail.
+/// The readiness probe of a pod in a cluster: kube-apiserver reaches discovery as long as the pod
+/// is in the Service, also while requests for objects fail.
 #[tokio::test]
 async fn loaded_server_that_loses_storage_fails_the_storage_check_only() {
     let Fixture { phase, health, .. } = fixture();
     let lost = Phase::Resyncing {
-        cause: "the driver does not answer".to_owned(),
+        cause: "the driver does not respond".to_owned(),
     };
     phase.send_replace(lost);
     let lines = "[+]ping ok\n[+]objects-loaded ok\n[-]storage failed: reason withheld\n\
@@ -101,7 +101,7 @@ async fn draining_server_fails_readyz() {
     } = fixture();
     shutdown.cancel();
     check(health.all(Endpoint::Healthz, None), 200, "ok").await;
-    let lines = "[+]ping ok\n[+]objects-loaded ok\n[+]storage ok\n[-]shutdown failed: reason withheld\n\
-        readyz check failed\n";
+    let lines = "[+]ping ok\n[+]objects-loaded ok\n[+]storage ok\n\
+        [-]shutdown failed: reason withheld\nreadyz check failed\n";
     check(health.all(Endpoint::Readyz, None), 500, lines).await;
 }

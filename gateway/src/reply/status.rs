@@ -16,7 +16,7 @@ pub enum Layout {
     Indented,
 }
 
-/// A response with a Status as JSON, under its code: for requests whose representation is not known.
+/// A response with a Status as JSON, for requests whose representation was not negotiated.
 pub fn status(status: &Status, layout: Layout) -> Response<Body> {
     let mut json = Vec::with_capacity(256 + status.message.len());
     write_status(status, Encoding::Json, &mut json);

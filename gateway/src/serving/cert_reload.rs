@@ -94,7 +94,7 @@ impl Reloader {
     pub fn following(mut self, mut published: watch::Receiver<AuthenticationConfig>) -> Self {
         published.mark_changed();
         self.published = Some(published);
-        self.look();
+        self.refresh();
         self
     }
 
@@ -119,16 +119,16 @@ impl Reloader {
                 () = published => true,
                 () = managed => false,
             };
-            // `changed` has marked the value as seen, and `look` reads only unseen ones.
+            // `changed` has marked the value as seen, and `refresh` reads only unseen ones.
             if is_published && let Some(published) = &mut self.published {
                 published.mark_changed();
             }
-            self.look();
+            self.refresh();
         }
     }
 
     /// Reads files and cluster once and applies changes.
-    pub fn look(&mut self) {
+    pub fn refresh(&mut self) {
         let published = self.published_now();
         let changed = published.is_some();
         if let Some(published) = published {

@@ -40,7 +40,7 @@ use crate::auth::Peer;
 pub trait Service: Send + Sync + 'static {
     /// Whether the certificate of a peer identifies a user or a front proxy. Only requests of such
     /// a peer may cost long computation; other clients get short responses.
-    fn knows(&self, peer: &Peer) -> bool;
+    fn recognizes(&self, peer: &Peer) -> bool;
 
     /// Serves one request of `peer`.
     fn serve(
@@ -152,7 +152,7 @@ impl<S: Service> Connection<S> {
         let peer = Peer::new(self.address, owned.collect());
         let known = !certificates.is_empty() && {
             let _turn = turns.turn(origin).await;
-            self.shared.service.knows(&peer)
+            self.shared.service.recognizes(&peer)
         };
         if session.alpn_protocol() == Some(b"h2") {
             activity.speaks_http2();

@@ -331,10 +331,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_request_log_is_limited_to_ten_lines_per_second() {
         let limits = Limits::new(0, 0);
-        let ask = |times: usize| -> Vec<_> { (0..times).map(|_| limits.may_log_slow()).collect() };
-        assert_eq!(ask(3), [Some(0), None, None]);
+        let logged =
+            |times: usize| -> Vec<_> { (0..times).map(|_| limits.may_log_slow()).collect() };
+        assert_eq!(logged(3), [Some(0), None, None]);
         tokio::time::advance(SLOW_LINES).await;
-        assert_eq!(ask(2), [Some(2), None]);
+        assert_eq!(logged(2), [Some(2), None]);
     }
 
     fn users() -> (User, User) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// SETTINGS that a client may send at once. Each one that changes the window of streams makes work for
-/// every open stream, of which there may be 250, and is acknowledged: 16 bytes in, microseconds to
+/// SETTINGS frames that a client may send in a burst. A change of the stream window updates every
+/// open stream, of which there may be 250, and is acknowledged: 16 bytes cause microseconds to
 /// milliseconds of work. Go, nghttp2 and browsers send one to three per connection.
 const ALLOWANCE: u32 = 100;
 

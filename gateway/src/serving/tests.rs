@@ -46,8 +46,8 @@ struct TestServer {
 struct Stub(Authenticators);
 
 impl Service for Stub {
-    fn knows(&self, peer: &Peer) -> bool {
-        self.0.knows(peer)
+    fn recognizes(&self, peer: &Peer) -> bool {
+        self.0.recognizes(peer)
     }
 
     async fn serve(&self, _peer: &Peer, request: Request<Body>) -> Response<Body> {
@@ -169,7 +169,7 @@ impl TestServer {
     }
 
     /// The response to an HTTP/1.1 request on a new connection.
-    async fn ask(&self, admin: bool, request: &[u8]) -> String {
+    async fn request(&self, admin: bool, request: &[u8]) -> String {
         let mut stream = self.connect("http/1.1", admin).await.unwrap();
         stream.write_all(request).await.unwrap();
         until_closed(&mut stream).await
@@ -311,7 +311,7 @@ async fn administrator_connects_when_unauthenticated_slots_are_full() {
         }
     }
     let begun = Instant::now();
-    let response = test_server.ask(true, &get("/")).await;
+    let response = test_server.request(true, &get("/")).await;
     assert!(response.ends_with("ok"), "{response:?}");
     assert!(
         begun.elapsed() < Duration::from_secs(1),
@@ -322,7 +322,7 @@ async fn administrator_connects_when_unauthenticated_slots_are_full() {
     let response = until_closed(&mut old).await;
     assert!(response.ends_with("ok"), "{response:?}");
     // Probes are served as well.
-    let response = test_server.ask(false, &get("/livez")).await;
+    let response = test_server.request(false, &get("/livez")).await;
     assert!(response.ends_with("ok"), "{response:?}");
 }
 
@@ -334,7 +334,7 @@ async fn probes_and_handshakes_are_served_while_requests_compute() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let begun = Instant::now();
     for _ in 0..3 {
-        let response = test_server.ask(false, &get("/livez")).await;
+        let response = test_server.request(false, &get("/livez")).await;
         assert!(response.ends_with("ok"), "{response:?}");
         test_server.connect("h2", true).await.unwrap();
     }
@@ -360,7 +360,7 @@ async fn rejected_upload_can_be_sent_before_response_is_read() {
     assert!(response.starts_with("HTTP/1.1 413"), "{response:?}");
 
     let response = test_server
-        .ask(true, head("Expect: 100-continue\r\n").as_bytes())
+        .request(true, head("Expect: 100-continue\r\n").as_bytes())
         .await;
     assert!(response.starts_with("HTTP/1.1 413"), "{response:?}");
 
@@ -395,7 +395,7 @@ async fn unauthenticated_heads_have_smaller_limit() {
         (false, 64 << 10, "431"),
         (false, 900 << 10, "431"),
     ] {
-        let response = test_server.ask(admin, head(bytes).as_bytes()).await;
+        let response = test_server.request(admin, head(bytes).as_bytes()).await;
         let line = response.lines().next().unwrap_or_default();
         assert!(line.contains(status), "{admin} {bytes}: {line:?}");
     }
@@ -403,7 +403,7 @@ async fn unauthenticated_heads_have_smaller_limit() {
     let request = format!("GET /count HTTP/1.1\r\nHost: x\r\n{groups}Connection: close\r\n\r\n");
     assert!(
         test_server
-            .ask(true, request.as_bytes())
+            .request(true, request.as_bytes())
             .await
             .ends_with("150")
     );
@@ -431,7 +431,7 @@ async fn request_requires_exactly_one_valid_host() {
         ("1.0", "", "200 OK", "ok"),
     ] {
         let request = format!("GET / HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
-        let response = test_server.ask(true, request.as_bytes()).await;
+        let response = test_server.request(true, request.as_bytes()).await;
         let status = format!("HTTP/{version} {line}\r\n");
         assert!(response.starts_with(&status), "{hosts:?}: {response:?}");
         let body = if text.is_empty() { line } else { text };

@@ -96,7 +96,7 @@ impl Content {
         secret.with(Self::KEYS.into_iter().zip(values.map(String::into_bytes)))
     }
 
-    /// Whether a part is missing or does not fit, although somebody has written content.
+    /// Whether a part is missing or does not fit, although content was written.
     pub(super) fn is_damaged(&self) -> bool {
         let pair = |certificate: &String, key: &String| Pair {
             certificate: certificate.clone(),

@@ -31,7 +31,7 @@ pub(super) fn changed(facts: Facts<'_>) -> Result<(Content, Vec<Change>), pki::E
     Ok((content, changes))
 }
 
-/// A certificate and its key that nobody trusts, for probes until the first one is read.
+/// A certificate and its key that no client trusts, for probes until the first one is read.
 pub(super) fn provisional(names: &[String], now: OffsetDateTime) -> Result<Pair, pki::Error> {
     let validity = Validity::starting(now, SERVING_LIFETIME);
     let authority = pki::authority_valid(&name(), validity)?;

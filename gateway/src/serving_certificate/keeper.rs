@@ -90,7 +90,7 @@ struct Memory {
 // === impl Keeper ===
 
 impl Keeper {
-    /// A keeper that has not read anything. Until it has, a certificate is served that nobody
+    /// A keeper that has not read the Secret. Until then, a certificate is served that no client
     /// trusts, so that probes work.
     ///
     /// # Errors

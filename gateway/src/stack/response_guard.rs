@@ -119,8 +119,8 @@ impl Drain {
 struct DeadlineExceeded;
 
 impl GuardedBody {
-    /// A body for `reader`; `charge` covers its existing bytes and the `retained` bytes that its rest
-    /// is made from.
+    /// A body for `reader`; `charge` covers its existing bytes and the `retained` bytes that its
+    /// rest is made from.
     pub(super) fn new(
         body: Body,
         end: End,

@@ -132,11 +132,10 @@ async fn every_response_has_common_headers() {
             "{line}"
         );
     }
-    let mut asked = request(&format!("GET {FOO}/warn"));
-    asked
-        .headers_mut()
+    let mut sent = request(&format!("GET {FOO}/warn"));
+    sent.headers_mut()
         .insert("audit-id", "mine".parse().unwrap());
-    let response = fixture.stack.respond(&fixture.admin, asked).await;
+    let response = fixture.stack.respond(&fixture.admin, sent).await;
     assert_eq!(response.headers()["audit-id"], "mine");
     assert_eq!(response.headers()["warning"], "299 - \"careful\"");
 }
@@ -144,16 +143,17 @@ async fn every_response_has_common_headers() {
 #[tokio::test]
 async fn rejections_match_kube_apiserver() {
     let fixture = fixture(Limits::new(1, 1));
-    let ask = async |peer, line: &str| text(fixture.stack.respond(peer, request(line)).await).await;
+    let text_of =
+        async |peer, line: &str| text(fixture.stack.respond(peer, request(line)).await).await;
     let status = |text: &str| format!("{{\"kind\":\"Status\",\"apiVersion\":\"v1\",{text}}}\n");
     assert_eq!(
-        ask(&fixture.stranger, "GET /version").await,
+        text_of(&fixture.stranger, "GET /version").await,
         status(
             r#""metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401"#
         )
     );
     assert_eq!(
-        ask(&fixture.bob, &format!("GET {FOO}")).await,
+        text_of(&fixture.bob, &format!("GET {FOO}")).await,
         status(concat!(
             r#""metadata":{},"status":"Failure","message":"foos.x.io is forbidden: User \"bob\" cannot list "#,
             r#"resource \"foos\" in API group \"x.io\" in the namespace \"d\"","reason":"Forbidden","#,
@@ -167,7 +167,7 @@ async fn rejections_match_kube_apiserver() {
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     assert!(bytes.starts_with(b"k8s\0\n\x0c\n\x02v1\x12\x06Status"));
     assert_eq!(
-        ask(&fixture.admin, &format!("GET {FOO}/panic")).await,
+        text_of(&fixture.admin, &format!("GET {FOO}/panic")).await,
         "This request caused apiserver to panic. Look in the logs for details.\n"
     );
 }
@@ -186,21 +186,19 @@ async fn impersonation_is_rejected() {
     for line in lines {
         for (name, status) in [("impersonate-user", 403), ("impersonate-group", 400)] {
             for peer in [&fixture.admin, &fixture.bob] {
-                let mut asked = request(&line);
-                asked
-                    .headers_mut()
+                let mut sent = request(&line);
+                sent.headers_mut()
                     .insert(name, HeaderValue::from_static("nobody"));
-                let response = fixture.stack.respond(peer, asked).await;
+                let response = fixture.stack.respond(peer, sent).await;
                 assert_eq!(response.status().as_u16(), status, "{line} {name}");
                 assert_eq!(response.headers()["x-content-type-options"], "nosniff");
             }
         }
     }
-    let mut asked = request(&format!("DELETE {FOO}/n"));
-    asked
-        .headers_mut()
+    let mut sent = request(&format!("DELETE {FOO}/n"));
+    sent.headers_mut()
         .insert("impersonate-user", HeaderValue::from_static("nobody"));
-    let response = fixture.stack.respond(&fixture.admin, asked).await;
+    let response = fixture.stack.respond(&fixture.admin, sent).await;
     let body = text(response).await;
     let message = concat!(
         r#""message":"foos.x.io \"n\" is forbidden: User \"admin\" cannot impersonate-on:user-info:delete "#,
@@ -413,10 +411,10 @@ async fn authorizer_error_is_500_and_hang_ends_at_deadline() {
             "request did not complete within the allotted timeout",
         ),
     ] {
-        let asked = Instant::now();
+        let began = Instant::now();
         let response = fixture.stack.respond(&fixture.admin, request(&line)).await;
         assert_eq!(response.status().as_u16(), status, "{line}");
         assert!(text(response).await.contains(expected), "{line}");
-        assert!(asked.elapsed() <= deadline::REQUEST_TIMEOUT, "{line}");
+        assert!(began.elapsed() <= deadline::REQUEST_TIMEOUT, "{line}");
     }
 }

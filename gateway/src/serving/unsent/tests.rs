@@ -29,18 +29,18 @@ fn unsent_bytes_are_bounded_and_reading_client_is_admitted() {
     };
     let (one, two, three) = (unsent.connect(), unsent.connect(), unsent.connect());
     let mut held = fill(&one.reader("bob"));
-    assert_eq!(held.len(), 2, "what a connection may owe");
+    assert_eq!(held.len(), 2, "the limit of a connection");
     held.extend(fill(&two.reader("bob")));
-    assert_eq!(held.len(), 4, "what a user may owe");
+    assert_eq!(held.len(), 4, "the limit of a user");
     held.extend(fill(&three.reader("bob")));
     assert_eq!(held.len(), 4, "over how many connections ever");
     held.extend(fill(&three.reader("eve")));
-    assert_eq!(held.len(), 6, "what all may owe");
+    assert_eq!(held.len(), 6, "the limit of all users");
     assert_eq!(unsent.bytes(), LIMITS.total);
     for user in ["bob", "eve"] {
         let reader = unsent.connect().reader(user);
         let first = reader.try_charge(100 << 10);
-        assert!(first.is_some(), "the only thing that a client asks for");
+        assert!(first.is_some(), "the only response of a client");
         assert!(reader.try_charge(100 << 10).is_none());
     }
     drop(held);
