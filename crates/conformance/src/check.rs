@@ -55,7 +55,7 @@ macro_rules! same {
         if seen != due {
             let what = format!($($what)+);
             return Err($crate::check::Stop::Failed(
-                format!("{what}: seen {seen:?}, due {due:?}"),
+                format!("{what}: observed {seen:?}, expected {due:?}"),
             ));
         }
     }};

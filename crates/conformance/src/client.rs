@@ -208,7 +208,7 @@ impl Client {
     /// If it violated the rules.
     pub async fn try_watch(&self, request: WatchRequest) -> Check<Result<Stream, Status>> {
         let opened = timeout(CALL, self.raw().watch(request.clone())).await;
-        let opened = opened.map_err(|_| timed_out("a watch was not answered"))?;
+        let opened = opened.map_err(|_| timed_out("a watch did not begin"))?;
         match opened {
             Ok(response) => Stream::begin(response.into_inner(), request).await,
             Err(status) => Ok(Err(status)),
@@ -223,12 +223,12 @@ pub(crate) async fn collect(
     let (mut header, mut records, mut chunks, mut end) = (None, Vec::new(), Vec::new(), None);
     loop {
         let message = timeout(CALL, stream.message()).await;
-        let message = match message.map_err(|_| timed_out("a list stood still"))? {
+        let message = match message.map_err(|_| timed_out("a list sent nothing"))? {
             Ok(Some(message)) => message,
             Ok(None) => break,
             Err(status) => return Ok(Err(status)),
         };
-        ensure!(end.is_none(), "a list went on after its trailer");
+        ensure!(end.is_none(), "a list continued after its trailer");
         match some(message.part, "part of a ListResponse")? {
             Part::Header(first) => {
                 ensure!(header.is_none(), "a list sent two headers");

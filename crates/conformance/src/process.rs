@@ -217,8 +217,15 @@ impl ProcessUnderTest for Process {
         kill_process_group(pid, Signal::KILL).map_err(|error| format!("SIGKILL: {error}"))?;
         let gone = timeout(GONE, child.wait()).await;
         let gone = gone.map_err(|_| "it outlives SIGKILL".to_owned())?;
-        gone.map(|_| ())
-            .map_err(|error| format!("cannot wait: {error}"))
+        gone.map_err(|error| format!("cannot wait: {error}"))?;
+        // Processes that the shell started hold their locks until the kernel has ended them too.
+        let ended = async {
+            while !running(|process| process.group == pid).is_empty() {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let ended = timeout(GONE, ended).await;
+        ended.map_err(|_| "a process that it started outlives SIGKILL".to_owned())
     }
 }
 
@@ -234,29 +241,40 @@ impl Drop for Process {
 /// Returns the processes that a shell started and waits for, or the process itself if it is not a
 /// shell: a shell replaces itself by the last command where it can.
 fn receivers(pid: Pid) -> Vec<Pid> {
-    let number = pid.as_raw_nonzero();
-    let name = std::fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
+    let comm = format!("/proc/{}/comm", pid.as_raw_nonzero());
+    let name = std::fs::read_to_string(comm).unwrap_or_default();
     if name.trim_end() != "sh" {
         return vec![pid];
     }
-    let children = children_of(number.get());
+    let children = running(|process| process.parent == pid);
     if children.is_empty() {
         return vec![pid];
     }
     children
 }
 
-/// Returns the children of a process, from `/proc`; none on other systems.
-fn children_of(parent: i32) -> Vec<Pid> {
+/// A process in the table of the system.
+struct Entry {
+    parent: Pid,
+    group: Pid,
+}
+
+/// Returns the running processes for which `wanted` holds, from `/proc`; none on other systems.
+fn running(wanted: impl Fn(&Entry) -> bool) -> Vec<Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pid = |text: &str| text.parse().ok().and_then(Pid::from_raw);
     processes
         .filter_map(|entry| {
-            let number: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let number = pid(entry.file_name().to_str()?)?;
             let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-            // The name in parentheses may contain spaces; state and parent follow it.
-            let rest = stat.rsplit(')').next()?;
-            let of: i32 = rest.split_whitespace().nth(1)?.parse().ok()?;
-            (of == parent).then(|| Pid::from_raw(number))?
+            // The name in parentheses may contain spaces. State, parent and group follow it.
+            let mut fields = stat.rsplit(')').next()?.split_whitespace();
+            let ended = matches!(fields.next()?, "Z" | "X");
+            let process = Entry {
+                parent: pid(fields.next()?)?,
+                group: pid(fields.next()?)?,
+            };
+            (!ended && wanted(&process)).then_some(number)
         })
         .collect()
 }

@@ -92,7 +92,7 @@ impl Stream {
 
 fn silent() -> Stop {
     Stop::Failed(format!(
-        "a watch said nothing, not even progress, for {} s",
+        "a watch sent nothing, not even progress, for {} s",
         SILENCE.as_secs()
     ))
 }

@@ -99,7 +99,7 @@ impl Content {
         same!(
             identity(&there),
             identity(&here),
-            "who the imported store is"
+            "identity of the imported store"
         );
         for revision in self.source.revision..=here.revision {
             for request in [original.all(revision), others(original, revision)] {

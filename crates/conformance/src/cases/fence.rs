@@ -108,13 +108,13 @@ async fn healthy(context: &CaseContext, expected: (State, Cause)) -> Check<Healt
 }
 
 /// Lifts the fence whatever the result of a case: later cases need a writable store.
-pub(super) async fn lift(context: &CaseContext, came_to: Check) -> Check {
+pub(super) async fn lift(context: &CaseContext, result: Check) -> Check {
     let lifted = async {
         fence(context, None).await?;
         healthy(context, (State::Ready, Cause::Unspecified)).await
     };
     let lifted = lifted.await;
-    came_to?;
+    result?;
     lifted.map(drop)
 }
 
@@ -132,7 +132,7 @@ pub(super) async fn rejection(context: &CaseContext, op: Op) -> Check<BackendErr
             Ok(error)
         }
         other => Err(Stop::Failed(format!(
-            "a write to a fenced store must be rejected, and came to {other:?}"
+            "a write to a fenced store must be rejected, and returned {other:?}"
         ))),
     }
 }
@@ -141,7 +141,7 @@ async fn replays(context: CaseContext) -> Check {
     let known = context.create("ns/a", "1");
     let stored = context.client.apply(known.clone()).await?;
     fence(&context, Some(REASON)).await?;
-    let came_to = async {
+    let result = async {
         let ops = vec![context.create("ns/b", "1"), known];
         let response = context.client.write(ops).await?;
         let verdicts: Vec<_> = response.results.into_iter().map(|it| it.verdict).collect();
@@ -158,14 +158,14 @@ async fn replays(context: CaseContext) -> Check {
             other => Err(Stop::Failed(format!("verdicts: {other:?}"))),
         }
     };
-    let came_to = came_to.await;
-    lift(&context, came_to).await
+    let result = result.await;
+    lift(&context, result).await
 }
 
 async fn refuses(context: CaseContext) -> Check {
     let stored = context.client.apply(context.create("ns/a", "1")).await?;
     let header = fence(&context, Some(REASON)).await?;
-    let came_to = async {
+    let result = async {
         same!(header.revision, stored.revision, "revision of the fence");
         for op in [
             context.create("ns/b", "1"),
@@ -186,8 +186,8 @@ async fn refuses(context: CaseContext) -> Check {
         same!(listed.records[0].value, "1", "the record");
         Ok(())
     };
-    let came_to = came_to.await;
-    lift(&context, came_to).await
+    let result = result.await;
+    lift(&context, result).await
 }
 
 async fn reason(context: CaseContext) -> Check {
@@ -198,7 +198,7 @@ async fn reason(context: CaseContext) -> Check {
     let reply = context.client.raw().fence(timed(request)).await;
     refused(reply, Reason::Invalid)?;
     context.client.apply(context.create("ns/a", "1")).await?;
-    let came_to = async {
+    let result = async {
         for reason in ["first", "second"] {
             fence(&context, Some(reason)).await?;
             let error = rejection(&context, context.create("ns/b", "1")).await?;
@@ -210,8 +210,8 @@ async fn reason(context: CaseContext) -> Check {
         }
         Ok(())
     };
-    let came_to = came_to.await;
-    lift(&context, came_to).await
+    let result = result.await;
+    lift(&context, result).await
 }
 
 async fn reads(context: CaseContext) -> Check {
@@ -220,7 +220,7 @@ async fn reads(context: CaseContext) -> Check {
     let mut open = client.watch(context.after(first)).await?;
     let last = client.apply(context.update("ns/a", "2", 0)).await?.revision;
     let header = fence(&context, Some(REASON)).await?;
-    let came_to = async {
+    let result = async {
         let there = client.stored(&context.key("ns/a")).await?;
         same!(there.value, "2", "the latest record");
         let before = client.get(&context.key("ns/a"), first).await?.record;
@@ -242,13 +242,13 @@ async fn reads(context: CaseContext) -> Check {
         same!(export.snapshot(&context).await?.len(), 1, "an export");
         Ok(())
     };
-    let came_to = came_to.await;
-    lift(&context, came_to).await
+    let result = result.await;
+    lift(&context, result).await
 }
 
 async fn reported(context: CaseContext) -> Check {
     fence(&context, Some(REASON)).await?;
-    let came_to = async {
+    let result = async {
         let described = context.client.describe().await?;
         same!(described.fenced, REASON, "Describe.fenced");
         let health = healthy(&context, (State::ReadOnly, Cause::Fenced)).await?;
@@ -267,8 +267,8 @@ async fn reported(context: CaseContext) -> Check {
         }
         Ok(())
     };
-    let came_to = came_to.await;
-    lift(&context, came_to).await?;
+    let result = result.await;
+    lift(&context, result).await?;
     let described = context.client.describe().await?;
     same!(described.fenced, "", "Describe.fenced after it was lifted");
     Ok(())
@@ -296,7 +296,7 @@ async fn write_until_refused(
                     Some(Verdict::Refused(error)) if error.reason() == Reason::NotReady => {
                         return Ok(acknowledged);
                     }
-                    other => return Err(Stop::Failed(format!("a create came to {other:?}"))),
+                    other => return Err(Stop::Failed(format!("a create returned {other:?}"))),
                 }
             }
             Err(status) => {
@@ -322,7 +322,7 @@ async fn races(context: CaseContext) -> Check {
         tokio::time::sleep(Duration::from_millis(race as u64)).await;
         let header = fence(&context, Some(REASON)).await?;
         let written = tokio::time::timeout(FENCE_TIMEOUT, writers.join_all()).await;
-        let came_to = async {
+        let result = async {
             let timed_out = |_| Stop::Failed("writes to a fenced store are not refused".to_owned());
             let mut acknowledged = Vec::new();
             for of_writer in written.map_err(timed_out)? {
@@ -330,9 +330,9 @@ async fn races(context: CaseContext) -> Check {
             }
             settled(&context, &header, race, acknowledged).await
         };
-        let came_to = came_to.await;
+        let result = result.await;
         fence(&context, None).await?;
-        came_to?;
+        result?;
     }
     lift(&context, Ok(())).await
 }

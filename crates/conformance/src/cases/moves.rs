@@ -102,7 +102,7 @@ impl Export {
 
     async fn message(&mut self) -> Check<Option<ExportResponse>> {
         let message = timeout(SILENCE, self.stream.message()).await;
-        Ok(message.map_err(|_| Stop::Failed("an export stood still".to_owned()))??)
+        Ok(message.map_err(|_| Stop::Failed("an export sent nothing for 20 s".to_owned()))??)
     }
 
     async fn next(&mut self) -> Check<Option<Part>> {
@@ -206,7 +206,7 @@ async fn snapshot(context: CaseContext) -> Check {
         let records = export.snapshot(&context).await?;
         ensure!(
             export.next().await?.is_none(),
-            "an export went on after its trailer"
+            "an export continued after its trailer"
         );
         exports.push((export.header.revision, records));
     }

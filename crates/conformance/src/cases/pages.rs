@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "L8-more-reports-whether-keys-follow",
         more,
-        "A list is cut at its limit and says truly whether more keys follow in the range."
+        "A list ends at its limit, and `more` is set if and only if more keys follow in the range."
     ),
     case!(
         "L10-chunks-are-bounded",
@@ -68,7 +68,7 @@ async fn order(context: CaseContext) -> Check {
     expected.sort();
     let listed = context.client.list(context.all(0)).await?;
     same!(paths(&listed.records), expected, "order of keys");
-    ensure!(!listed.more, "a whole list says that more follows");
+    ensure!(!listed.more, "`more` is set at the end of a complete list");
     if !context.has(Capability::TimeTravel) {
         return Ok(());
     }

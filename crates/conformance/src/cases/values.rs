@@ -148,7 +148,7 @@ async fn too_large(context: CaseContext) -> Check {
     );
     ensure!(
         matches!(verdicts[1], Verdict::Applied(_)),
-        "it harmed the operation beside it"
+        "it affected the other operation"
     );
     same!(
         context.client.latest(&context.key("ns/big")).await?,

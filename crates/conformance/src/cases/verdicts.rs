@@ -169,7 +169,7 @@ async fn malformed(context: CaseContext) -> Check {
     let verdicts = context.client.verdicts(batch).await?;
     ensure!(
         matches!(verdicts.last(), Some(Verdict::Applied(_))),
-        "malformed operations harmed the one beside them"
+        "malformed operations affected the other operation"
     );
     Ok(())
 }

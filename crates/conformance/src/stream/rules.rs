@@ -60,7 +60,7 @@ impl Rules {
         let up_to_revision = message.through_revision;
         ensure!(
             up_to_revision >= self.up_to_revision,
-            "V6: progress went back from {} to {up_to_revision}",
+            "V6: progress decreased from {} to {up_to_revision}",
             self.up_to_revision
         );
         ensure!(

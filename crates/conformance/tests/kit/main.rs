@@ -10,4 +10,5 @@ mod moves;
 mod mutant;
 mod mutants;
 mod program;
+mod reflection;
 mod served;

@@ -76,22 +76,26 @@ impl EmptyStores for Empty {
 }
 
 /// A mutant whose proxy is killed and started again; the model is its disk.
-pub(crate) struct Restarting(Mutex<Mutant>);
+pub(crate) struct Restarting(Mutex<Option<Mutant>>);
 
 impl Restarting {
     pub(crate) fn new(mutant: Mutant) -> Self {
-        Self(Mutex::new(mutant))
+        Self(Mutex::new(Some(mutant)))
     }
 
-    pub(crate) async fn stop(self) {
-        self.0.into_inner().stop().await;
+    pub(crate) async fn stop(&self) {
+        if let Some(mutant) = self.0.lock().await.take() {
+            mutant.stop().await;
+        }
     }
 }
 
 #[async_trait]
 impl Restarts for Restarting {
     async fn restart(&self) -> Result<(), String> {
-        self.0.lock().await.restart().await;
+        let mut mutant = self.0.lock().await;
+        let running = mutant.as_mut().ok_or("the mutant has stopped")?;
+        running.restart().await;
         Ok(())
     }
 }

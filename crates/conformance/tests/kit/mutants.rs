@@ -18,8 +18,6 @@ async fn run_cases(fault: Fault, cases: &[Case]) -> Vec<Row> {
     };
     let setup = Setup::new(Some(Arc::new(Empty(fault))), Some(Arc::clone(&mutant) as _));
     let rows = suite::run_in(&endpoint, &setup, cases, run_options, |_| ()).await;
-    drop(setup);
-    let mutant = Arc::into_inner(mutant).expect("no case holds it");
     mutant.stop().await;
     rows.expect("the mutant answers")
 }
