@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::parent::Parent;
 use crate::refuse::closing;
 use crate::retention::Retention;
-use crate::service::{LogRateLimit, Service};
+use crate::service::{LastClient, LogRateLimit, Service};
 use crate::streams::{STREAMS, Streams};
 
 /// Shutdown timeouts: `DRAIN_TIMEOUT` for calls in progress, then `FINISH_TIMEOUT` for background tasks. The sum is
@@ -296,6 +296,7 @@ async fn start(
     background.spawn(batcher.run(driver.clone(), log_follower.clone(), metrics.clone()));
     let service = Service {
         failed_writes: LogRateLimit::default(),
+        last_client: LastClient::default(),
         driver,
         description,
         queue,

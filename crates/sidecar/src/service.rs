@@ -59,6 +59,23 @@ pub(crate) struct Service {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) failed_writes: LogRateLimit,
+    pub(crate) last_client: LastClient,
+}
+
+/// The client that was logged last. One that waits for the store asks again and again, and its lines
+/// would hide why the store is not ready.
+#[derive(Clone, Default)]
+pub(crate) struct LastClient(Arc<Mutex<Option<(String, u32)>>>);
+
+impl LastClient {
+    fn replace(&self, client: &str, minor: u32) -> bool {
+        let mut last = self.0.lock();
+        let is_new = last.as_ref().is_none_or(|last| (last.0.as_str(), last.1) != (client, minor));
+        if is_new {
+            *last = Some((client.to_owned(), minor));
+        }
+        is_new
+    }
 }
 
 /// Rate limit of one log line per [`SLOW_WRITE`]: on a full disk every call fails.
@@ -109,11 +126,10 @@ impl Backend for Service {
 
     async fn describe(&self, request: Request<DescribeRequest>) -> Answer<DescribeResponse> {
         let request = request.into_inner();
-        tracing::info!(
-            client = request.client,
-            minor = request.protocol_minor,
-            "client"
-        );
+        let (client, minor) = (&request.client, request.protocol_minor);
+        if self.last_client.replace(client, minor) {
+            tracing::info!(client, minor, "client");
+        }
         let mut capabilities = vec![
             Capability::TimeTravel.into(),
             Capability::Export.into(),
@@ -301,5 +317,19 @@ impl Backend for Service {
         let now = self.health.borrow().clone();
         let response = health::response(&now, &self.gate, self.fanout.header());
         Ok(Response::new(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LastClient;
+
+    #[test]
+    fn repeated_client_is_logged_once() {
+        let last = LastClient::default();
+        assert!(last.replace("gateway", 3));
+        assert!(!last.replace("gateway", 3));
+        assert!(last.replace("arkctl", 3));
+        assert!(last.replace("gateway", 4));
     }
 }
