@@ -2,10 +2,10 @@
 
 use backend_proto::v1::op::Action;
 use backend_proto::v1::{Key, Op};
-use postgres_testkit::{Server, Session};
+use postgres_testkit::{PoolMode, Pooler, Server, Session};
 use sidecar::Driver as _;
 
-use crate::program::{database, migrate, rejection};
+use crate::program::{Program, database, migrate, rejection};
 
 /// A login role that owns nothing.
 const ROLE: &str = "runtime";
@@ -195,4 +195,20 @@ async fn database_with_other_encoding_is_rejected() {
         .await
         .expect_err("refused");
     assert!(rejected.contains("LATIN1"), "{rejected}");
+}
+
+/// Clients of a transaction pooler share sessions, and with them the names of statements.
+#[tokio::test]
+async fn transaction_pooler_without_its_flag_is_rejected() {
+    let (server, direct) = database(Server::builder()).await;
+    migrate(&direct, &[]).await.expect("migrated");
+    let pooler = Pooler::start(&server, PoolMode::Transaction).await;
+    let pooler = pooler.unwrap_or_else(|error| panic!("{error}"));
+    let dsn = pooler.dsn("ark");
+    let mut first = Program::new();
+    first.serve(&["--dsn", &dsn, "--notify-dsn", &direct], &[]);
+    first.answers().await;
+    let rejected = rejection(&["--dsn", &dsn, "--notify-dsn", &direct], &[]).await;
+    assert!(rejected.contains("add --pooler transaction"), "{rejected}");
+    assert!(!rejected.contains("26000"), "{rejected}");
 }
