@@ -51,6 +51,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn steps(scratch: &Path) -> Vec<Step> {
+    let mut steps = of_the_workspace();
+    steps.extend(of_the_programs(scratch));
+    steps
+}
+
+/// Checks of the sources, the build and the tests.
+fn of_the_workspace() -> Vec<Step> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     vec![
@@ -91,6 +98,12 @@ fn steps(scratch: &Path) -> Vec<Step> {
             name: "unit and integration tests",
             command: cargo(&["test", "--workspace"]),
         },
+    ]
+}
+
+/// Checks of the built programs.
+fn of_the_programs(scratch: &Path) -> Vec<Step> {
+    vec![
         Step {
             name: "conformance of backend-sqlite with kills",
             command: conformance(scratch),

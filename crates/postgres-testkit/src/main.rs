@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use postgres_testkit::{PoolMode, Pooler, Server};
+use postgres_testkit::{PoolMode, Pooler, Server, Session};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +38,15 @@ struct Arguments {
     /// Put a pgbouncer in front of the server, and print its DSN.
     #[arg(long, value_enum)]
     pool: Option<Pool>,
+    /// Use a running server instead of a temporary one: create the database there unless it exists,
+    /// and keep it. A command that is run again then finds its data.
+    #[arg(
+        long,
+        value_name = "DSN",
+        requires = "command",
+        conflicts_with = "pool"
+    )]
+    on: Option<String>,
     /// Command and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -67,6 +76,10 @@ async fn main() -> Result<ExitCode> {
 
 /// Serves until dropped, or until the command ends.
 async fn serve(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(server) = &arguments.on {
+        let dsn = database_on(server, &arguments.database).await?;
+        return run(&arguments.command, &dsn).await;
+    }
     let mut builder = Server::builder().fsync(arguments.fsync);
     if let Some(port) = arguments.port {
         builder = builder.port(port);
@@ -86,13 +99,8 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode> {
         dsn = started.dsn(&arguments.database);
         pooler = Some(started);
     }
-    if let [program, rest @ ..] = arguments.command.as_slice() {
-        let mut command = Command::new(program);
-        command.args(rest).env(VARIABLE, dsn).kill_on_drop(true);
-        let status = command.status().await;
-        let status = status.with_context(|| format!("cannot run {program}"))?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok());
-        return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+    if !arguments.command.is_empty() {
+        return run(&arguments.command, &dsn).await;
     }
     println!("{dsn}");
     let (version, log) = (server.programs().version(), server.log().display());
@@ -102,8 +110,62 @@ async fn serve(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Runs a command to its end with the DSN of its database; returns its exit code.
+async fn run(command: &[String], dsn: &str) -> Result<ExitCode> {
+    let (program, rest) = command.split_first().context("the command is empty")?;
+    let mut command = Command::new(program);
+    command.args(rest).env(VARIABLE, dsn).kill_on_drop(true);
+    let status = command.status().await;
+    let status = status.with_context(|| format!("cannot run {program}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Creates a database unless it exists; returns its DSN.
+async fn database_on(server: &str, name: &str) -> Result<String> {
+    let session = Session::connect(server).await?;
+    let literal = name.replace('\'', "''");
+    let exists = format!("select 1 from pg_database where datname = '{literal}'");
+    if session.text(&exists).await?.is_none() {
+        let identifier = name.replace('"', "\"\"");
+        let create = format!("create database \"{identifier}\"");
+        session.batch_execute(&create).await.context(create)?;
+    }
+    with_database(server, name).context("--on must be postgres://USER@HOST:PORT/DATABASE")
+}
+
+/// Replaces the database of a DSN in the form of a URL.
+fn with_database(dsn: &str, name: &str) -> Option<String> {
+    let (address, options) = match dsn.split_once('?') {
+        Some((address, options)) => (address, format!("?{options}")),
+        None => (dsn, String::new()),
+    };
+    let (scheme, rest) = address.split_once("://")?;
+    let (server, _) = rest.split_once('/')?;
+    Some(format!("{scheme}://{server}/{name}{options}"))
+}
+
 fn setting(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=');
     let (name, value) = parts.ok_or("it must be NAME=VALUE")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_database;
+
+    #[test]
+    fn database_of_a_dsn_is_replaced() {
+        for (dsn, replaced) in [
+            ("postgres://a@h:1/ark", Some("postgres://a@h:1/b")),
+            (
+                "postgres://a@/ark?host=x&port=1",
+                Some("postgres://a@/b?host=x&port=1"),
+            ),
+            ("host=x dbname=ark", None),
+        ] {
+            assert_eq!(with_database(dsn, "b").as_deref(), replaced);
+        }
+    }
 }
