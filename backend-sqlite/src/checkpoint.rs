@@ -29,6 +29,12 @@ const RESTART_WAIT: Duration = Duration::from_millis(50);
 pub(crate) const IMPORT_WAIT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
+/// How long a writer waits for a checkpoint that shrinks the file; the next attempt is due soon.
+pub(crate) const SHRINK_WAIT: Duration = Duration::from_millis(50);
+
+/// How long a start waits until the log is empty.
+const START_WAIT: Duration = Duration::from_secs(2);
+
 /// How long a writer on a full disk waits for a restart of the log.
 pub(crate) const FULL_WAIT: Duration = Duration::from_millis(500);
 
@@ -134,15 +140,21 @@ fn run(
 /// of the log, and on a full disk, where the log has the only reusable space. If readers prevent
 /// it, the log grows until the next attempt.
 pub(crate) fn restart_log(connection: &Connection, wait: Duration) -> Result<(), Error> {
-    copy_whole(connection, "RESTART", wait)
+    copy_whole(connection, "RESTART", wait).map(drop)
 }
 
 /// As [`restart_log`], and truncates the log file.
 pub(crate) fn truncate_log(connection: &Connection) -> Result<(), Error> {
-    copy_whole(connection, "TRUNCATE", FULL_WAIT)
+    copy_whole(connection, "TRUNCATE", FULL_WAIT).map(drop)
 }
 
-fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(), Error> {
+/// Copies the whole log into the database and empties it; returns `false` if a reader or a full
+/// disk prevents it.
+pub(crate) fn into_database(connection: &Connection) -> Result<bool, Error> {
+    copy_whole(connection, "TRUNCATE", START_WAIT)
+}
+
+fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<bool, Error> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     let deadline = Instant::now() + wait;
     loop {
@@ -150,17 +162,17 @@ fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<(),
             .prepare_cached(&sql)
             .and_then(|mut checkpoint| checkpoint.query_row([], |row| row.get::<_, bool>(0)));
         let put_off = match busy {
-            Ok(false) => return Ok(()),
+            Ok(false) => return Ok(true),
             Ok(true) => "a reader uses the write-ahead log",
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another checkpoint",
-                Some(ErrorCode::DiskFull) => return Ok(()),
+                Some(ErrorCode::DiskFull) => return Ok(false),
                 _ => return Err(Error::OutcomeUnknown(error)),
             },
         };
         if Instant::now() > deadline {
             tracing::warn!(put_off, "the write-ahead log cannot be restarted");
-            return Ok(());
+            return Ok(false);
         }
         // The thread is checkpointing: SQLite fails at once instead of waiting for it.
         std::thread::sleep(RETRY_PAUSE);

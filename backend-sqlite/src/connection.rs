@@ -14,7 +14,11 @@ use crate::options::Options;
 const OLDEST: (i32, &str) = (3_051_003, "3.51.3");
 
 /// How long a connection waits for the write lock of another program, such as the `sqlite3` shell.
-const BUSY: Duration = Duration::from_secs(5);
+/// Well below the 5 s after which a gateway counts the outcome of a write as unknown.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// As [`LOCK_TIMEOUT`], after an attempt has failed: the next writes fail at once.
+pub(crate) const LOCKED_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Rejects a SQLite that is too old.
 pub(crate) fn check_version(path: &Path) -> Result<(), Error> {
@@ -29,12 +33,20 @@ pub(crate) fn check_version(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Opens the only writing connection; creates the file if it is absent.
+/// Opens the only writing connection.
 pub(crate) fn writer(options: &Options) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     open(&options.path, flags)
+}
+
+/// Sets the properties of a new file; both take effect only before the first table exists.
+pub(crate) fn lay_out(connection: &Connection, path: &Path) -> Result<(), Error> {
+    for (name, value) in [("page_size", "4096"), ("auto_vacuum", "INCREMENTAL")] {
+        connection
+            .pragma_update(None, name, value)
+            .map_err(|error| explain(path, &error))?;
+    }
+    Ok(())
 }
 
 /// Configures the file and the writing connection. Call only after the file is known to belong to
@@ -45,9 +57,6 @@ pub(crate) fn configure_writer(connection: &Connection, options: &Options) -> Re
             .pragma_update(None, name, value)
             .map_err(|error| explain(&options.path, &error))
     };
-    // Both take effect only before the first table exists.
-    set("page_size", "4096")?;
-    set("auto_vacuum", "INCREMENTAL")?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(|error| explain(&options.path, &error))?;
@@ -85,7 +94,7 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let connection =
         Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(LOCK_TIMEOUT)?;
     // No memory mapping: an I/O error would become SIGBUS, and a stray write could corrupt the
     // file.
     connection

@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backend_proto::v1::{BackendError, Header, Key, Limits, Op, Record};
 use parking_lot::Mutex;
-use rusqlite::Connection;
 use sidecar::driver::{
     Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
     ListPart, ListQuery, LogPage,
@@ -15,21 +14,19 @@ use tokio::sync::mpsc;
 
 use crate::checkpoint::Checkpointer;
 use crate::compact;
-use crate::connection::{self, refuse};
+use crate::connection::refuse;
 use crate::error::Error;
-use crate::files::{self, OpenFiles};
 use crate::list::List;
 use crate::lock::Lock;
+use crate::opening::{self, Commits};
 use crate::options::Options;
 use crate::read;
 use crate::readers::Readers;
-use crate::schema::{self, Identity};
 use crate::shared::Shared;
 use crate::space::Space;
-use crate::staged;
 use crate::verify::Verifier;
 use crate::write::VALUE_BYTES;
-use crate::writer::Writer;
+use crate::writer::{Store, Writer};
 
 pub use crate::options::OnFatal;
 
@@ -41,6 +38,8 @@ pub struct SqliteDriver {
     readers: Readers,
     checkpointer: Checkpointer,
     verifier: Verifier,
+    /// For the orderly close.
+    commits: Commits,
     lock: Mutex<Option<Lock>>,
     options: Options,
 }
@@ -52,54 +51,59 @@ impl SqliteDriver {
     /// # Errors
     /// A message that names the file and the remedy; the file is unchanged in this case.
     pub fn open(options: &Options, on_fatal: OnFatal) -> Result<Self, Error> {
-        let path = &options.path;
-        connection::check_version(path)?;
-        schema::check_file(path)?;
-        let lock_path = options.beside(".lock");
-        let mut lock = Lock::take(&lock_path)?;
-        let new = files::check_new(options)?;
-        files::tighten(options);
-        if new {
-            files::create(path)?;
-        } else {
-            lock.write_pid(&lock_path)?;
-        }
-        let space = Space::new(options);
-        space.make_room();
-        let mut connection = connection::writer(options)?;
-        schema::check_owner(&connection, path)?;
-        connection::configure_writer(&connection, options)?;
-        let shared = Arc::new(read_store(&connection, options)?);
-        let files = Arc::new(OpenFiles::of(options)?);
-        if new {
-            lock.write_pid(&lock_path)?;
-        }
+        let opening::Opened {
+            options,
+            lock,
+            mut connection,
+            shared,
+            files,
+            space,
+            commits,
+            unverified,
+        } = opening::open(options)?;
         let checkpointer = Checkpointer::start(
             &mut connection,
-            options,
+            &options,
             shared.clone(),
             files.clone(),
             on_fatal.clone(),
         )?;
-        let readers = Readers::start(options)?;
-        let verifier = if lock.was_unclean() {
-            tracing::info!("the last stop was unclean: verifying the database in the background");
-            Verifier::start(options, shared.clone())?
+        let readers = Readers::start(&options)?;
+        let verifier = if unverified {
+            tracing::info!(
+                "the database was not closed, or has changed since: verifying it in the background"
+            );
+            Verifier::start(&options, shared.clone())?
         } else {
+            shared.set_verified();
             Verifier::default()
         };
-        let clock = options.clock;
-        let writer = Writer::start(connection, shared.clone(), files, space, clock, on_fatal)
-            .map_err(|error| refuse(path, error.to_string()))?;
+        let store = Store {
+            connection,
+            shared: shared.clone(),
+            files,
+            space,
+            commits: commits.clone(),
+            clock: options.clock,
+        };
+        let writer = Writer::start(store, on_fatal)
+            .map_err(|error| refuse(&options.path, error.to_string()))?;
         Ok(Self {
             shared,
             writer,
             readers,
             checkpointer,
             verifier,
+            commits,
             lock: Mutex::new(Some(lock)),
-            options: options.clone(),
+            options,
         })
+    }
+
+    /// Whether no verification of the content is running. It runs in the background after an
+    /// unclean stop; damage that it finds is in the log and in [`Driver::health`].
+    pub fn is_verified(&self) -> bool {
+        self.shared.is_verified()
     }
 
     async fn list_into(&self, query: ListQuery, sink: mpsc::Sender<ListPart>) -> Result<(), Error> {
@@ -248,31 +252,9 @@ impl Driver for SqliteDriver {
         self.writer.close();
         self.checkpointer.join();
         if let Some(lock) = self.lock.lock().take() {
+            self.commits.close(&self.options);
             Space::reserve_for_start(&self.options);
             lock.release();
         }
     }
-}
-
-/// Migrates the schema and reads the state of the store.
-fn read_store(connection: &Connection, options: &Options) -> Result<Shared, Error> {
-    let path = &options.path;
-    let identity = schema::prepare(connection, path, (options.clock)())?;
-    let Identity {
-        store_id,
-        head,
-        fenced,
-    } = identity;
-    let shared = Shared::new(store_id, head);
-    if let Some(reason) = &fenced {
-        tracing::info!(reason, "the store is fenced: writes are refused");
-    }
-    shared.set_fenced(fenced);
-    let progress = staged::read(connection).map_err(|error| refuse(path, error.to_string()))?;
-    if let Some(progress) = &progress {
-        let records = progress.records;
-        tracing::info!(records, "an import is unfinished: nothing else is served");
-    }
-    shared.set_importing(progress);
-    Ok(shared)
 }

@@ -93,6 +93,20 @@ pub enum Error {
         /// SQLite's error.
         source: rusqlite::Error,
     },
+    /// The content of the database contradicts itself.
+    #[error("{path} is damaged ({problem}): restore a backup", path = .path.display())]
+    Unsound {
+        /// Path of the database.
+        path: PathBuf,
+        /// First contradiction found.
+        problem: String,
+    },
+    /// Another driver has written to the database; nothing was stored.
+    #[error(
+        "another driver has written to the database, although this process holds its lock: stop \
+         both, find out who removed the lock file, and start one"
+    )]
+    TakenOver,
     /// A file of the database was moved or removed; nothing was stored.
     #[error("{0}")]
     FileLost(String),
@@ -122,10 +136,15 @@ impl Error {
     /// Whether the file is so damaged that nothing read from it can be trusted.
     pub(crate) fn is_fatal(&self) -> bool {
         match self {
-            Self::OutcomeUnknown(_) => true,
+            Self::OutcomeUnknown(_) | Self::TakenOver => true,
             Self::Storage(error) => is_damage(error),
             _ => false,
         }
+    }
+
+    /// Whether another program held a lock for too long.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self, Self::Storage(error) if is_locked(error))
     }
 
     /// Adds the path of the database if it is damaged.
@@ -165,10 +184,12 @@ impl From<Error> for BackendError {
             | Error::Fenced(_)
             | Error::Importing
             | Error::FileLost(_)
-            | Error::FileLostMeanwhile(_) => Reason::NotReady,
-            Error::Damaged { .. } => Reason::Corrupt,
+            | Error::FileLostMeanwhile(_)
+            | Error::TakenOver => Reason::NotReady,
+            Error::Damaged { .. } | Error::Unsound { .. } => Reason::Corrupt,
             Error::NoSpace => Reason::NoSpace,
             Error::Storage(_) if error.is_full() => Reason::NoSpace,
+            Error::Storage(_) if error.is_locked() => Reason::NotReady,
             Error::Storage(_) if error.is_fatal() => Reason::Corrupt,
             Error::OutcomeUnknown(_) | Error::Storage(_) => Reason::Internal,
         };
@@ -176,16 +197,19 @@ impl From<Error> for BackendError {
             Error::OutcomeUnknown(_) | Error::FileLostMeanwhile(_) => Outcome::Unknown,
             _ => Outcome::NotApplied,
         };
+        let locked = error.is_locked();
         let mut converted = Self {
             reason: reason.into(),
             outcome: outcome.into(),
             message: error.to_string(),
             ..Self::default()
         };
-        if matches!(
-            error,
-            Error::Overloaded | Error::Fenced(_) | Error::Importing | Error::FileLost(_)
-        ) {
+        if locked
+            || matches!(
+                error,
+                Error::Overloaded | Error::Fenced(_) | Error::Importing | Error::FileLost(_)
+            )
+        {
             converted.retry_after_ms = 1000;
         }
         converted
@@ -194,6 +218,9 @@ impl From<Error> for BackendError {
 
 /// Returns SQLite's message without the statement.
 pub(crate) fn describe(error: &rusqlite::Error) -> String {
+    if is_locked(error) {
+        return LOCKED.to_owned();
+    }
     match error.sqlite_error() {
         Some(failure) if failure.extended_code == IOERR_WRITE => format!(
             "database: {failure}: look at the kernel's log for its disk, and at the limit of file sizes \
@@ -202,6 +229,21 @@ pub(crate) fn describe(error: &rusqlite::Error) -> String {
         Some(failure) => format!("database: {failure}"),
         None => "database: unexpected content".to_owned(),
     }
+}
+
+/// Message while another program keeps the database locked.
+const LOCKED: &str = "the database is locked by another program: end its transaction, or stop it";
+
+/// Whether another program, such as the `sqlite3` shell, holds a lock that was needed.
+pub(crate) fn is_locked(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed
+        )
+    )
 }
 
 /// Extended code: the system rejected a write, other than for a full disk.

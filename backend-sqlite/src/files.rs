@@ -15,8 +15,12 @@ const MODE: u32 = 0o600;
 const PAGE_BYTES: u64 = 4096;
 
 /// Suffixes of the files beside a database.
-const LOG: &str = "-wal";
-const BESIDE: [&str; 4] = [LOG, "-shm", ".lock", ".ballast"];
+pub(crate) const LOG: &str = "-wal";
+pub(crate) const JOURNAL: &str = "-journal";
+pub(crate) const LOCK: &str = ".lock";
+pub(crate) const POSITION: &str = ".position";
+const LOG_INDEX: &str = "-shm";
+const BESIDE: [&str; 5] = [LOG, LOG_INDEX, LOCK, POSITION, ".ballast"];
 
 /// Detects that an open file was moved or replaced: writes to it would be lost when the process
 /// ends.
@@ -24,6 +28,9 @@ const BESIDE: [&str; 4] = [LOG, "-shm", ".lock", ".ballast"];
 pub(crate) struct OpenFiles {
     database: OpenFile,
     log: OpenFile,
+    /// Without these, another process could open the store, too.
+    index: OpenFile,
+    lock: OpenFile,
 }
 
 #[derive(Debug)]
@@ -33,6 +40,8 @@ struct OpenFile {
     identity: (u64, u64),
     /// Minimum size in bytes. 0 for the log, because a checkpoint may truncate it.
     least: u64,
+    /// Whether the content is in memory or only informational, so that a restart makes a new file.
+    remade: bool,
 }
 
 /// How an open file was lost.
@@ -85,26 +94,54 @@ pub(crate) fn tighten(options: &Options) {
     }
 }
 
-/// Rejects a new empty store where traces of an earlier one exist; returns whether the store is
-/// new.
+/// Rejects an empty file, and a new store where traces of an earlier one exist; returns whether the
+/// store is new.
 pub(crate) fn check_new(options: &Options) -> Result<bool, Error> {
     let path = &options.path;
-    let what = match std::fs::metadata(path) {
-        Ok(found) if found.len() == 0 => "empty",
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "missing",
+    let empty = match std::fs::metadata(path) {
+        Ok(found) if found.len() == 0 => true,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         _ => return Ok(false),
     };
     let mut beside = BESIDE.iter().map(|suffix| options.beside(suffix));
     let holds = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
-    let Some(left) = beside.find(holds) else {
-        return Ok(true);
+    let problem = match (empty, beside.find(holds)) {
+        (false, None) => return Ok(true),
+        (false, Some(left)) => format!(
+            "the database is missing, but {} shows that there was one: put it back or restore a \
+             backup; to begin with an empty store, remove {} first",
+            left.display(),
+            left.display()
+        ),
+        // A driver never leaves an empty file: it makes a new store under another name.
+        (true, None) => {
+            "the database is empty, it has 0 bytes: put it back or restore a backup; to \
+             begin with an empty store, remove the file first"
+                .to_owned()
+        }
+        (true, Some(left)) => format!(
+            "the database is empty, and {} shows that there was one: put it back or restore a \
+             backup; to begin with an empty store, remove both files first",
+            left.display()
+        ),
     };
-    let problem = format!(
-        "the database is {what}, but {} shows that there was one: put it back or restore a \
-         backup; to begin with an empty store, remove that file first",
-        left.display()
-    );
     Err(refuse(path, problem))
+}
+
+/// Removes the file at `path` and the files that SQLite makes beside it; for unfinished copies.
+pub(crate) fn remove_unfinished(path: &Path) -> Result<(), Error> {
+    for suffix in ["", JOURNAL, LOG, LOG_INDEX] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let path = Path::new(&name);
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(refuse(path, format!("cannot remove: {error}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 // === impl OpenFiles ===
@@ -115,26 +152,32 @@ impl OpenFiles {
     /// Never opens them: closing a file releases all POSIX locks of the process on it, including
     /// SQLite's.
     pub(crate) fn of(options: &Options) -> Result<Self, Error> {
+        let beside = |suffix| options.beside(suffix);
         Ok(Self {
-            database: OpenFile::at(options.path.clone(), PAGE_BYTES)?,
-            log: OpenFile::at(options.beside(LOG), 0)?,
+            database: OpenFile::at(options.path.clone(), PAGE_BYTES, false)?,
+            log: OpenFile::at(beside(LOG), 0, false)?,
+            index: OpenFile::at(beside(LOG_INDEX), 0, true)?,
+            lock: OpenFile::at(beside(LOCK), 0, true)?,
         })
     }
 
-    /// Checks that no file was lost, with two system calls.
+    /// Checks that no file was lost, with four system calls.
     pub(crate) fn check(&self) -> Result<(), Lost> {
         self.database.check()?;
-        self.log.check()
+        self.log.check()?;
+        self.index.check()?;
+        self.lock.check()
     }
 }
 
 impl OpenFile {
-    fn at(path: PathBuf, least: u64) -> Result<Self, Error> {
+    fn at(path: PathBuf, least: u64, remade: bool) -> Result<Self, Error> {
         let found = std::fs::metadata(&path)
             .map_err(|error| refuse(&path, format!("was there a moment ago: {error}")))?;
         Ok(Self {
             identity: (found.dev(), found.ino()),
             least,
+            remade,
             path,
         })
     }
@@ -142,20 +185,28 @@ impl OpenFile {
     fn check(&self) -> Result<(), Lost> {
         let path = self.path.display();
         let found = std::fs::metadata(&self.path).ok();
+        let lost = |problem: String| Err(Lost::Gone(problem));
         match found {
-            Some(found) if (found.dev(), found.ino()) != self.identity => Err(Lost::Gone(format!(
-                "{path} was replaced while it was in use: put back the file that was there, or \
-                 stop, and start on the one that is"
-            ))),
+            Some(found) if (found.dev(), found.ino()) != self.identity => {
+                let remedy = if self.remade {
+                    "stop, and start again"
+                } else {
+                    "put back the file that was there, or stop, and start on the one that is"
+                };
+                lost(format!("{path} was replaced while it was in use: {remedy}"))
+            }
             Some(found) if found.len() < self.least => Err(Lost::Emptied(format!(
                 "{path} was emptied while it was in use: stop, and restore a backup"
             ))),
             Some(_) => Ok(()),
-            None => Err(Lost::Gone(format!(
+            None if self.remade => lost(format!(
+                "{path} was removed while it was in use: stop, and start again"
+            )),
+            None => lost(format!(
                 "{path} was removed while it was in use: put it back, or copy it from \
                  /proc/{}/fd before this process ends",
                 std::process::id()
-            ))),
+            )),
         }
     }
 }

@@ -14,7 +14,7 @@ use sidecar::time::nanos;
 use tokio::sync::mpsc;
 
 use crate::error::Error;
-use crate::record::{change, checksum};
+use crate::record::{Sealed, change};
 use crate::staged;
 use crate::write::ResourceIds;
 
@@ -220,6 +220,19 @@ impl<'a> Import<'a> {
         let index = record.index.as_ref().filter(|_| kept);
         let value = kept.then_some(record.value.as_ref());
         let origin = origin(row.origin).unwrap_or_default();
+        let index = index.map(prost::Message::encode_to_vec);
+        let sealed = Sealed {
+            key,
+            revision: row.revision,
+            change: row.change,
+            previous: row.previous,
+            create_revision: record.create_revision,
+            created_at: nanos(record.created_at.as_ref()),
+            time: row.time,
+            actor: row.actor,
+            index: index.as_deref(),
+            value,
+        };
         let sql = "INSERT INTO log (revision, resource, path, change, previous, create_revision, \
                    created_at, time, actor, idx, crc, value, manager, verb, subresource) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
@@ -230,11 +243,11 @@ impl<'a> Import<'a> {
             row.change,
             row.previous,
             record.create_revision,
-            nanos(record.created_at.as_ref()),
+            sealed.created_at,
             row.time,
             row.actor,
-            index.map(prost::Message::encode_to_vec),
-            value.map(checksum),
+            sealed.index,
+            sealed.seal(),
             value,
             origin.manager,
             origin.verb,

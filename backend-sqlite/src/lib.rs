@@ -5,6 +5,8 @@
 //! watch reads `log` in order, and a list scans `current` in key order.
 //!
 //! Invariants:
+//! - every commit has a stamp, in the row of `store` and in the file `.position`, so that a start
+//!   recognizes files that do not belong together or lack commits;
 //! - one thread writes, in transactions that are flushed before their verdicts are returned;
 //! - the row of `store` holds the newest revision, so that the revision is never reused even when
 //!   compaction has deleted its row;
@@ -21,11 +23,16 @@ mod ballast;
 mod checkpoint;
 mod compact;
 mod connection;
+mod continuity;
 mod files;
 mod import;
+mod integrity;
 mod list;
+mod location;
 mod lock;
+mod opening;
 mod pins;
+mod position;
 mod read;
 mod readers;
 mod record;
@@ -34,8 +41,10 @@ mod schema;
 mod shared;
 mod space;
 mod staged;
+mod stamp;
 mod transaction;
 mod verify;
+mod wal;
 mod write;
 mod writer;
 

@@ -187,7 +187,7 @@ impl List {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            ", c.path FROM current c JOIN log l ON l.revision = c.revision \
+            ", c.path, c.revision FROM current c LEFT JOIN log l ON l.revision = c.revision \
              WHERE c.resource = ?1 AND c.path >= ?2 AND c.path < ?3 AND c.revision <= ?4 \
              ORDER BY c.path"
         );
@@ -206,7 +206,8 @@ impl List {
                 return Ok(end);
             }
             let range = &self.query.range;
-            let entry = Entry::read(row, key_of(&range.group, &range.resource, path))?;
+            let key = key_of(&range.group, &range.resource, path);
+            let entry = Entry::read_joined(row, 11, key)?;
             if let Some(end) = chunk.add(path, entry.record) {
                 self.from = chunk.next(self.from.as_str());
                 return Ok(end);

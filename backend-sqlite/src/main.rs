@@ -125,13 +125,25 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(usage) => return usage.print(NAME, format),
     };
-    match command.run(format) {
+    match survive_file_size_limit().and_then(|()| command.run(format)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             format.report(NAME, format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Handles SIGXFSZ: exceeding the file size limit (`ulimit -f`) is then a write error instead of
+/// the end of the process.
+fn survive_file_size_limit() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let _entered = runtime.enter();
+    // The handler stays for the life of the process.
+    let _handled = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    Ok(())
 }
 
 fn serve(options: &Serve, format: Format) -> anyhow::Result<()> {
@@ -145,11 +157,6 @@ fn serve(options: &Serve, format: Format) -> anyhow::Result<()> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let entered = runtime.enter();
-    // Handle SIGXFSZ: exceeding the file size limit (ulimit -f) is then a write error instead of
-    // the end of the process.
-    let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-    drop(entered);
     let store = Options::new(&options.path);
     let driver = SqliteDriver::open(&store, Arc::new(on_fatal))?;
     Ok(runtime.block_on(sidecar::run(Arc::new(driver), &options.kit))?)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Called with one line when the process must exit because the state on disk is unknown.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
@@ -10,7 +10,8 @@ pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 /// Options of [`crate::SqliteDriver::open`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Path of the database file; the files `-wal`, `-shm`, `.lock` and `.ballast` are beside it.
+    /// Path of the database file; the files `-wal`, `-shm`, `.lock`, `.position` and
+    /// `.ballast` are beside it.
     pub path: PathBuf,
     /// Number of reader threads.
     pub readers: usize,
@@ -26,6 +27,9 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// Clock for the numbers of epochs.
     pub clock: fn() -> SystemTime,
+    /// Time before a verification after an unclean stop, so that it does not compete with
+    /// reconnecting clients.
+    pub verify_delay: Duration,
 }
 
 impl Options {
@@ -40,6 +44,7 @@ impl Options {
             low_space_bytes: 8 << 20,
             max_pages: None,
             clock: SystemTime::now,
+            verify_delay: Duration::from_secs(5),
         }
     }
 

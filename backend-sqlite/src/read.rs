@@ -71,13 +71,13 @@ pub(crate) fn current(
     let sql = concat!(
         "SELECT ",
         columns!(),
-        " FROM current c JOIN log l ON l.revision = c.revision \
+        ", c.revision FROM current c LEFT JOIN log l ON l.revision = c.revision \
          WHERE c.resource = ?1 AND c.path = ?2"
     );
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((resource, path))?;
     rows.next()?
-        .map(|row| Entry::read(row, key.clone()))
+        .map(|row| Entry::read_joined(row, 10, key.clone()))
         .transpose()
 }
 
@@ -167,12 +167,13 @@ fn event(connection: &Connection, row: &Row<'_>, names: &mut Names) -> Result<Ev
     let revision = entry.record.revision;
     let record = if entry.change == change::DELETED {
         // The sweep keeps the predecessor as long as this row is retained.
-        self::entry(connection, key.clone(), entry.previous)?
-            .ok_or_else(|| Error::CorruptValue {
-                key: sidecar::key::display(&key),
-                revision: entry.previous,
-            })?
-            .record
+        let last = self::entry(connection, key.clone(), entry.previous)?;
+        let last = last.unwrap_or_else(|| Entry::missing(key.clone(), entry.previous));
+        let mut last = last.record;
+        if last.unreadable.is_empty() {
+            last.unreadable = entry.record.unreadable;
+        }
+        last
     } else {
         entry.record
     };
@@ -197,7 +198,7 @@ fn event(connection: &Connection, row: &Row<'_>, names: &mut Names) -> Result<Ev
 pub(crate) struct Names(HashMap<i64, (String, String)>);
 
 impl Names {
-    fn get(&mut self, connection: &Connection, id: i64) -> Result<(&str, &str), Error> {
+    pub(crate) fn get(&mut self, connection: &Connection, id: i64) -> Result<(&str, &str), Error> {
         let (group, resource) = match self.0.entry(id) {
             hash_map::Entry::Occupied(known) => known.into_mut(),
             hash_map::Entry::Vacant(unknown) => {

@@ -7,9 +7,14 @@ use std::time::SystemTime;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 use sidecar::head::Head;
 
-use crate::connection::{explain, refuse};
+use crate::connection::{self, explain, refuse};
 use crate::error::{Error, is_damage};
+use crate::files;
+use crate::location;
+use crate::options::Options;
 use crate::renumber;
+use crate::stamp::{Generation, Stamp};
+use crate::transaction;
 
 /// `ArkB`: the `application_id` of this driver's files.
 const APPLICATION_ID: i32 = 0x4172_6b42;
@@ -20,7 +25,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
 ];
+
+/// First schema version with stamps.
+pub(crate) const STAMPED: i64 = 5;
 
 /// First schema version whose revisions are at most 2^53 - 1.
 const SMALL_REVISIONS: usize = 3;
@@ -34,19 +43,20 @@ pub(crate) struct Identity {
     pub(crate) fenced: Option<String>,
 }
 
+/// How a driver begins to serve a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    pub(crate) now: SystemTime,
+    /// Run of the driver.
+    pub(crate) generation: Generation,
+    /// Whether commits may be missing, so that a new epoch must begin.
+    pub(crate) suspect: bool,
+    /// Newest revision that may have been issued, whatever the database says.
+    pub(crate) issued: i64,
+}
+
 /// Rejects a path that is not a database before SQLite opens it.
 pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        let problem = format!(
-            "the directory {} does not exist: create it or correct --path",
-            folder.display()
-        );
-        return Err(refuse(path, problem));
-    }
     let mut file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -97,34 +107,87 @@ pub(crate) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Er
     Ok(())
 }
 
-/// Migrates the file to this release's schema and reads its state. A restored store begins a new
-/// epoch, because it may lack commits that clients saw.
+/// Makes a new store under another name and moves it to its place, so that an interrupted start
+/// leaves no file there.
+pub(crate) fn create(options: &Options) -> Result<(), Error> {
+    let path = &options.path;
+    let partial = options.beside(".partial");
+    files::remove_unfinished(&partial)?;
+    let made = make(&partial, options).and_then(|()| {
+        std::fs::File::open(&partial)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(&partial, path))
+            .and_then(|()| location::sync_folder(path))
+            .map_err(|error| refuse(path, format!("cannot create: {error}")))
+    });
+    if made.is_err() {
+        // The error of the first failure says what to do.
+        let _ = files::remove_unfinished(&partial);
+    }
+    made
+}
+
+fn make(partial: &Path, options: &Options) -> Result<(), Error> {
+    files::create(partial)?;
+    let explained = |error: rusqlite::Error| explain(&options.path, &error);
+    let connection = Connection::open(partial).map_err(explained)?;
+    // Without a journal file: a failed attempt is removed as a whole.
+    connection::lay_out(&connection, &options.path)?;
+    connection
+        .pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))
+        .map_err(explained)?;
+    migrate(&connection, 0, (options.clock)()).map_err(|error| match error {
+        Error::Storage(error) => explain(&options.path, &error),
+        error => error,
+    })?;
+    connection.close().map_err(|(_, error)| explained(error))
+}
+
+/// Migrates the file to this release's schema, reads its state and gives it a stamp of this run. A
+/// restored store, or one that may lack commits, begins a new epoch.
 pub(crate) fn prepare(
     connection: &Connection,
     path: &Path,
-    now: SystemTime,
-) -> Result<Identity, Error> {
-    let started = identify(connection, now).map_err(|error| match error {
+    begin: Begin,
+) -> Result<(Identity, Stamp), Error> {
+    let started = identify(connection, begin).map_err(|error| match error {
         Error::Storage(error) => explain(path, &error),
         error => refuse(path, error.to_string()),
     });
     started?.ok_or_else(|| refuse(path, "the table `store` is empty: restore a backup"))
 }
 
-fn identify(connection: &Connection, now: SystemTime) -> Result<Option<Identity>, Error> {
+fn identify(connection: &Connection, begin: Begin) -> Result<Option<(Identity, Stamp)>, Error> {
     let version = usize::try_from(version(connection)?).unwrap_or_default();
-    migrate(connection, version, now)?;
-    let Some((identity, restored)) = identity(connection)? else {
-        return Ok(None);
-    };
-    identity.head.check()?;
+    migrate(connection, version, begin.now)?;
+    // Outside of the transaction: reading a damaged page would fail all of it.
     check_newest_row(connection)?;
-    if !restored {
-        return Ok(Some(identity));
-    }
-    let head = begin_epoch(connection, identity.head, now)?;
-    tracing::info!(epoch = head.epoch, "restored store begins a new epoch");
-    Ok(Some(Identity { head, ..identity }))
+    // One transaction: another driver may write until this one holds the write lock.
+    transaction::unstamped(connection, |connection| {
+        let Some(Row {
+            identity,
+            restored,
+            stamp,
+        }) = read_row(connection)?
+        else {
+            return Ok(None);
+        };
+        identity.head.check()?;
+        let stamp = Stamp {
+            generation: begin.generation,
+            ..stamp.unwrap_or(Stamp::NONE)
+        }
+        .next();
+        connection.execute("UPDATE store SET stamp = ?1", [stamp.encode()])?;
+        if !restored && !begin.suspect {
+            return Ok(Some((identity, stamp)));
+        }
+        let mut newest = identity.head;
+        newest.revision = newest.revision.max(begin.issued);
+        let head = begin_epoch(connection, newest, begin.now)?;
+        tracing::info!(epoch = head.epoch, "begins a new epoch");
+        Ok(Some((Identity { head, ..identity }, stamp)))
+    })
 }
 
 /// Rejects a row of `store` that is older than the newest change: revisions would be issued twice.
@@ -216,8 +279,42 @@ fn not_of_its_version(error: rusqlite::Error, version: usize) -> Error {
     error.into()
 }
 
-fn identity(connection: &Connection) -> rusqlite::Result<Option<(Identity, bool)>> {
-    let sql = "SELECT store_id, epoch, revision, compact_revision, restored, fenced FROM store";
+/// Sets the mark of a restored copy; returns whether there is a row. Must run inside a write
+/// transaction.
+pub(crate) fn mark(connection: &Connection) -> Result<bool, Error> {
+    Ok(connection.execute("UPDATE store SET restored = 1", [])? > 0)
+}
+
+/// Reads the stamp; `None` in a copy, or if the file is of an older release.
+pub(crate) fn stamp(connection: &Connection) -> Result<Option<Stamp>, Error> {
+    if version(connection)? < STAMPED {
+        return Ok(None);
+    }
+    let stored: Option<Option<Vec<u8>>> = connection
+        .query_row("SELECT stamp FROM store", [], |row| row.get(0))
+        .optional()?;
+    Ok(stored.flatten().as_deref().and_then(Stamp::decode))
+}
+
+/// Removes the stamp, which a copy does not have. Must run inside a write transaction.
+pub(crate) fn remove_stamp(connection: &Connection) -> Result<(), Error> {
+    if version(connection)? >= STAMPED {
+        connection.execute("UPDATE store SET stamp = NULL", [])?;
+    }
+    Ok(())
+}
+
+/// The row of `store`.
+struct Row {
+    identity: Identity,
+    restored: bool,
+    /// Absent in copies and in stores of older releases, or damaged.
+    stamp: Option<Stamp>,
+}
+
+fn read_row(connection: &Connection) -> rusqlite::Result<Option<Row>> {
+    let sql = "SELECT store_id, epoch, revision, compact_revision, restored, fenced, stamp \
+               FROM store";
     connection
         .query_row(sql, [], |row| {
             let head = Head {
@@ -230,7 +327,12 @@ fn identity(connection: &Connection) -> rusqlite::Result<Option<(Identity, bool)
                 head,
                 fenced: row.get(5)?,
             };
-            Ok((identity, row.get(4)?))
+            let stamp: Option<Vec<u8>> = row.get(6)?;
+            Ok(Row {
+                identity,
+                restored: row.get(4)?,
+                stamp: stamp.as_deref().and_then(Stamp::decode),
+            })
         })
         .optional()
 }

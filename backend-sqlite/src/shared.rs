@@ -1,5 +1,7 @@
 //! State shared by the threads of a store.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use backend_proto::v1::Header;
 use parking_lot::{Mutex, RwLock};
 use sidecar::driver::{DriverHealth, ImportProgress};
@@ -21,6 +23,10 @@ pub(crate) struct Shared {
     importing: RwLock<Option<ImportProgress>>,
     /// Reason why writes are rejected although the database works.
     file_lost: RwLock<Option<String>>,
+    /// Message while another program keeps the database locked.
+    locked: RwLock<Option<String>>,
+    /// Whether no verification is running.
+    verified: AtomicBool,
     pub(crate) pins: Pins,
 }
 
@@ -33,6 +39,8 @@ impl Shared {
             fenced: RwLock::default(),
             importing: RwLock::default(),
             file_lost: RwLock::default(),
+            locked: RwLock::default(),
+            verified: AtomicBool::new(false),
             pins: Pins::default(),
         }
     }
@@ -102,6 +110,7 @@ impl Shared {
     pub(crate) fn health(&self) -> DriverHealth {
         let health = self.health.lock().clone();
         let lost = self.file_lost.read().clone();
+        let lost = lost.or_else(|| self.locked.read().clone());
         match (health, lost, self.fenced()) {
             (dead @ DriverHealth::Dead(_), ..) => dead,
             (_, Some(lost), _) => DriverHealth::NotReady(lost),
@@ -131,6 +140,34 @@ impl Shared {
             known.clone_from(&lost);
         }
         lost.map_or(Ok(()), |sentence| Err(Error::FileLost(sentence)))
+    }
+
+    /// Whether another program kept the database locked at the last attempt to write.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked.read().is_some()
+    }
+
+    /// Publishes whether another program keeps the database locked, and logs a change of it.
+    pub(crate) fn set_locked(&self, message: Option<String>) {
+        let mut known = self.locked.write();
+        if *known == message {
+            return;
+        }
+        match &message {
+            Some(message) => tracing::error!("{message}"),
+            None => tracing::info!("the database is no longer locked by another program"),
+        }
+        *known = message;
+    }
+
+    /// Whether no verification is running.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Acquire)
+    }
+
+    /// Records the end of the verification.
+    pub(crate) fn set_verified(&self) {
+        self.verified.store(true, Ordering::Release);
     }
 
     /// Sets the health; `Dead` is final.

@@ -13,6 +13,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::ballast::Ballast;
 use crate::error::Error;
+use crate::location;
 use crate::options::Options;
 
 const PAGE_BYTES: u64 = 4096;
@@ -62,12 +63,8 @@ struct Disk {
 impl Space {
     /// Counts as full until [`Space::begin`].
     pub(crate) fn new(options: &Options) -> Self {
-        let folder = match options.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
         Self {
-            folder,
+            folder: location::folder(&options.path).to_owned(),
             log: options.beside("-wal"),
             ballast: Ballast::new(options.beside(".ballast")),
             ballast_bytes: options.ballast_bytes,
@@ -158,8 +155,8 @@ impl Space {
     /// Whether the log approaches the file size limit. SQLite reports a write beyond that limit as
     /// a failed write with an unknown outcome, not as a full disk.
     pub(crate) fn log_is_long(&self) -> bool {
-        let log = || std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        self.file_bytes.is_some_and(|limit| log() > limit / 2)
+        self.file_bytes
+            .is_some_and(|limit| self.log_bytes() > limit / 2)
     }
 
     /// Whether unused pages should be returned to the disk because the ballast or the log needs
@@ -167,8 +164,13 @@ impl Space {
     pub(crate) fn wants_pages(&self) -> bool {
         let disk = self.disk();
         let missing = disk.ballast.saturating_sub(self.ballast.size());
-        let log = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        self.full && disk.available + log < missing + 3 * disk.low
+        // More than what ends the full state needs: the ballast and two times the threshold.
+        self.full && disk.available < missing + 3 * disk.low
+    }
+
+    /// Size of the write-ahead log.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
     }
 
     /// Reserves space for the next start, after the database is closed.
@@ -197,7 +199,7 @@ impl Space {
             Ok(u64::from(pages))
         };
         let (used, unused) = (pages("page_count")?, pages("freelist_count")?);
-        let log = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        let log = self.log_bytes();
         let mut database = available.saturating_add(unused * PAGE_BYTES);
         let mut journal = available.saturating_add(log);
         if let Some(limit) = self.max_pages {

@@ -16,7 +16,7 @@ use sidecar::time::timestamp;
 
 use crate::error::Error;
 use crate::read;
-use crate::record::{Entry, change, checksum};
+use crate::record::{Entry, Sealed, change};
 
 /// Maximum size of a value in bytes.
 pub(crate) const VALUE_BYTES: usize = 32 << 20;
@@ -245,6 +245,19 @@ impl Batch<'_> {
         let value = retained.then_some(record.value.as_ref());
         let op_id = (!target.op.op_id.is_empty()).then_some(target.op.op_id.as_ref());
         let origin = origin(target.op.origin.as_ref()).unwrap_or_default();
+        let index = index.map(prost::Message::encode_to_vec);
+        let sealed = Sealed {
+            key: target.key,
+            revision: self.revision + 1,
+            change,
+            previous,
+            create_revision: record.create_revision,
+            created_at,
+            time: self.now,
+            actor: actor(target.op),
+            index: index.as_deref(),
+            value,
+        };
         let sql = "INSERT INTO log (revision, resource, path, change, previous, create_revision, \
                    created_at, time, actor, op_id, idx, crc, value, manager, verb, subresource) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
@@ -257,10 +270,10 @@ impl Batch<'_> {
             record.create_revision,
             created_at,
             self.now,
-            actor(target.op),
+            sealed.actor,
             op_id,
-            index.map(prost::Message::encode_to_vec),
-            value.map(checksum),
+            sealed.index,
+            sealed.seal(),
             value,
             origin.manager,
             origin.verb,

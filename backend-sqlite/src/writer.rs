@@ -1,5 +1,7 @@
 //! The writer thread.
 
+mod maintenance;
+
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -15,13 +17,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint;
 use crate::compact;
+use crate::connection;
 use crate::error::Error;
 use crate::files::OpenFiles;
 use crate::import::{self, Filled};
+use crate::opening::Commits;
 use crate::options::OnFatal;
 use crate::shared::Shared;
 use crate::space::Space;
-use crate::transaction;
+use crate::transaction::{self, Stamping};
 use crate::write::{Batch, ResourceIds};
 use sidecar::time::now;
 
@@ -34,14 +38,6 @@ const IDLE: Duration = Duration::from_secs(1);
 /// As [`IDLE`] while creates and updates are rejected: maintenance may free the space that clients
 /// need.
 const IDLE_FULL: Duration = Duration::from_millis(250);
-
-/// Unused pages kept in the file for reuse, and pages returned to the disk per idle second.
-const SPARE_PAGES: u32 = 2048;
-const VACUUM_PAGES: u32 = 200;
-
-/// Pages returned at once when the disk is full. Each is copied first, which takes space in the
-/// log.
-const RECLAIM_PAGES: u32 = 256;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -62,18 +58,32 @@ pub(crate) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// An open store, which the thread owns.
+pub(crate) struct Store {
+    pub(crate) connection: Connection,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) files: Arc<OpenFiles>,
+    pub(crate) space: Space,
+    pub(crate) commits: Commits,
+    /// Clock for the numbers of epochs.
+    pub(crate) clock: fn() -> SystemTime,
+}
+
 /// State of the thread.
 struct Worker {
     connection: Connection,
     shared: Arc<Shared>,
     files: Arc<OpenFiles>,
+    commits: Commits,
     /// Reason why writes ended: the outcome of an earlier commit is unknown.
     lost: Option<String>,
     resources: ResourceIds,
     space: Space,
-    /// Clock for the numbers of epochs.
     clock: fn() -> SystemTime,
     maintained_at: Instant,
+    /// Whether pages were returned since the file last shrank, and when it did.
+    vacuumed: bool,
+    shrunk_at: Instant,
     on_fatal: OnFatal,
 }
 
@@ -81,24 +91,20 @@ struct Worker {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(
-        connection: Connection,
-        shared: Arc<Shared>,
-        files: Arc<OpenFiles>,
-        space: Space,
-        clock: fn() -> SystemTime,
-        on_fatal: OnFatal,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start(store: Store, on_fatal: OnFatal) -> std::io::Result<Self> {
         let (queue, commands) = sync_channel(QUEUE);
         let worker = Worker {
-            connection,
-            shared,
-            files,
+            connection: store.connection,
+            shared: store.shared,
+            files: store.files,
+            commits: store.commits,
             lost: None,
             resources: ResourceIds::default(),
-            space,
-            clock,
+            space: store.space,
+            clock: store.clock,
             maintained_at: Instant::now(),
+            vacuumed: false,
+            shrunk_at: Instant::now(),
             on_fatal,
         };
         let thread = std::thread::Builder::new()
@@ -187,26 +193,27 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let busy = command.is_some();
+            let idle_now = command.is_none();
             if let Some(fatal) = command.and_then(|command| self.serve(command)) {
                 self.exit_process(&fatal);
                 return;
             }
-            // Maintenance on a full disk must run even if clients retry without pause.
-            let expected = self.space.is_full() && self.maintained_at.elapsed() >= idle;
-            if busy && !expected {
+            // Maintenance must run even if clients write without pause: it gives back space.
+            if self.maintained_at.elapsed() < idle {
                 continue;
             }
-            self.maintained_at = Instant::now();
-            match self.run_maintenance() {
+            self.commits.flush();
+            match self.run_maintenance(idle_now) {
                 Err(error) if error.is_fatal() => {
                     self.exit_process(&error.to_string());
                     return;
                 }
-                // Logged when it was detected.
+                // Logged when they were detected.
                 Ok(()) | Err(Error::FileLost(_)) => {}
+                Err(error) if error.is_locked() => {}
                 Err(error) => tracing::warn!(%error, "maintenance failed"),
             }
+            self.maintained_at = Instant::now();
         }
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "cannot close the database");
@@ -306,7 +313,7 @@ impl Worker {
         let head = self.shared.head();
         let full = self.space.is_full();
         let mut resources = std::mem::take(&mut self.resources);
-        let applied = self.transaction(|connection| {
+        let applied = self.stamped(Stamping::Changed, |connection| {
             let mut batch = Batch {
                 connection,
                 resources: &mut resources,
@@ -328,6 +335,7 @@ impl Worker {
         let (results, revision, events) = applied?;
         let head = Head { revision, ..head };
         self.shared.publish(head);
+        self.record();
         Ok(Committed {
             header: self.shared.header(head),
             results,
@@ -362,8 +370,9 @@ impl Worker {
         }
         let before = self.shared.head();
         let now = (self.clock)();
-        let filled =
-            self.transaction(|connection| import::fill(connection, before, options, parts, now))?;
+        let filled = self.stamped(Stamping::Changed, |connection| {
+            import::fill(connection, before, options, parts, now)
+        })?;
         let head = match filled {
             Filled::Staged(progress) => {
                 self.shared.set_importing(Some(progress));
@@ -378,6 +387,7 @@ impl Worker {
                 head
             }
         };
+        self.record();
         Ok(self.shared.header(head))
     }
 
@@ -385,11 +395,28 @@ impl Worker {
         &mut self,
         body: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let done = self.stamped(Stamping::Changed, body)?;
+        self.record();
+        Ok(done)
+    }
+
+    /// Records the newest commit and revision. Call before the response is sent.
+    fn record(&self) {
+        self.commits.record(self.shared.head().revision);
+    }
+
+    fn stamped<T>(
+        &mut self,
+        stamping: Stamping,
+        body: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if let Some(sentence) = &self.lost {
             return Err(Error::FileLost(sentence.clone()));
         }
         self.shared.check_files(&self.files)?;
-        let done = transaction::run(&self.connection, body)?;
+        let run = transaction::run(&self.connection, &mut self.commits.stamp, stamping, body);
+        self.note_lock(run.as_ref().err())?;
+        let done = run?;
         if let Err(Error::FileLost(sentence)) = self.shared.check_files(&self.files) {
             // The change is in a file that the next start will not open, and watchers must not get
             // it.
@@ -400,50 +427,19 @@ impl Worker {
         Ok(done)
     }
 
-    /// Runs maintenance while idle.
-    fn run_maintenance(&mut self) -> Result<(), Error> {
-        self.shared.check_files(&self.files)?;
-        self.probe();
-        while self.sweep()? {}
-        let unused: u32 = self
-            .connection
-            .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        if unused > 0 && self.space.wants_pages() {
-            self.with_room(|worker| worker.vacuum(RECLAIM_PAGES))?;
-            // The file shrinks when the log is checkpointed into it.
-            checkpoint::restart_log(&self.connection, checkpoint::FULL_WAIT)?;
-        } else if unused > SPARE_PAGES {
-            self.vacuum(VACUUM_PAGES)?;
+    /// Publishes whether another program keeps the database locked. While it does, further writes
+    /// fail at once: the queue must not wait longer than a gateway does.
+    fn note_lock(&self, error: Option<&Error>) -> Result<(), Error> {
+        let locked = error.filter(|error| error.is_locked());
+        if locked.is_some() != self.shared.is_locked() {
+            let timeout = match locked {
+                Some(_) => connection::LOCKED_TIMEOUT,
+                None => connection::LOCK_TIMEOUT,
+            };
+            self.connection.busy_timeout(timeout)?;
         }
+        self.shared.set_locked(locked.map(ToString::to_string));
         Ok(())
-    }
-
-    /// Returns unused pages to the disk.
-    fn vacuum(&self, pages: u32) -> Result<(), Error> {
-        let sql = format!("PRAGMA incremental_vacuum({pages})");
-        let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
-        Ok(())
-    }
-
-    fn probe(&mut self) {
-        match self.space.probe(&self.connection) {
-            Ok(true) => self.report_space(),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "cannot determine the free space"),
-        }
-    }
-
-    fn report_space(&self) {
-        if self.space.is_full() {
-            let message = self.space.explain();
-            tracing::error!("{message}");
-            self.shared.set_health(DriverHealth::NoSpace(message));
-        } else {
-            tracing::info!("space is available again: accepting creates and updates");
-            self.shared.set_health(DriverHealth::Ready);
-        }
     }
 
     /// Logs the reason, lets the last responses leave, and ends the process.

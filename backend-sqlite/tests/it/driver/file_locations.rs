@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_sqlite::{Options, backup};
@@ -28,6 +29,7 @@ async fn files_are_readable_by_owner_only() {
         "ark.db-wal",
         "ark.db-shm",
         "ark.db.lock",
+        "ark.db.position",
         "ark.db.ballast",
     ];
     let files = names.map(|name| store.folder.path().join(name));
@@ -90,7 +92,13 @@ async fn emptied_database_is_reported_dead() {
 #[tokio::test]
 async fn new_store_is_rejected_where_another_existed() {
     for emptied in [true, false] {
-        for (left, content) in [("-wal", "frames"), (".ballast", "zeros"), (".lock", "17\n")] {
+        let lefts = [
+            ("-wal", "frames"),
+            (".ballast", "zeros"),
+            (".lock", "17\n"),
+            (".position", "closed"),
+        ];
+        for (left, content) in lefts {
             let folder = tempfile::tempdir().expect("temporary directory");
             let options = Options::new(folder.path().join("ark.db"));
             if emptied {
@@ -104,14 +112,136 @@ async fn new_store_is_rejected_where_another_existed() {
             assert!(line.contains("restore a backup"), "{line}");
             // Follow the remedy that the message names.
             std::fs::remove_file(&beside).expect("removed");
+            if emptied {
+                std::fs::remove_file(&options.path).expect("removed");
+            }
             open(&options).expect("a new store").close().await;
         }
     }
-    // A new path, and one with only an empty file.
+}
+
+#[tokio::test]
+async fn empty_file_is_refused_until_it_is_removed() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let options = Options::new(folder.path().join("ark.db"));
     std::fs::write(&options.path, "").expect("written");
+    let line = open(&options).expect_err("refused").to_string();
+    assert!(
+        line.contains("it has 0 bytes") && line.contains("remove the file"),
+        "{line}"
+    );
+    // A failed start leaves nothing behind.
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).expect("a directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(folder.path()), ["ark.db"]);
+    std::fs::remove_file(&options.path).expect("removed");
     open(&options).expect("a new store").close().await;
+}
+
+#[tokio::test]
+async fn failed_starts_leave_no_files() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let path = folder.path().join("ark.db");
+    let count = || {
+        std::fs::read_dir(folder.path())
+            .expect("a directory")
+            .count()
+    };
+    std::fs::write(&path, "dear reader, this is no database").expect("written");
+    open(&Options::new(&path)).expect_err("refused");
+    assert_eq!(count(), 1);
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::create_dir(&path).expect("a directory");
+    let line = open(&Options::new(&path)).expect_err("refused").to_string();
+    assert!(line.contains("not a regular file"), "{line}");
+    assert_eq!(count(), 1);
+    // A lock of a crash stays.
+    std::fs::remove_dir(&path).expect("removed");
+    let lock = folder.path().join("ark.db.lock");
+    std::fs::write(&lock, "17\n").expect("written");
+    open(&Options::new(&path)).expect_err("refused");
+    assert_eq!(std::fs::read_to_string(&lock).expect("read"), "17\n");
+}
+
+#[tokio::test]
+async fn files_are_beside_the_target_of_a_symbolic_link() {
+    let mut store = Store::with(|options| options.ballast_bytes = 1 << 20);
+    store.driver.close().await;
+    let links = tempfile::tempdir().expect("temporary directory");
+    let link = links.path().join("link.db");
+    std::os::unix::fs::symlink(store.path(), &link).expect("linked");
+    let driver = open(&Options::new(&link)).expect("opened");
+    driver
+        .commit(vec![create("a/x", "1")])
+        .await
+        .expect("written");
+    // The link is not another store.
+    let line = open(&Options::new(store.path()))
+        .expect_err("in use")
+        .to_string();
+    assert!(line.contains("in use by process"), "{line}");
+    assert_eq!(
+        std::fs::read_dir(links.path())
+            .expect("a directory")
+            .count(),
+        1,
+        "only the link"
+    );
+    driver.close().await;
+    // A link without a target is not a new store.
+    std::fs::rename(store.path(), store.folder.path().join("moved.db")).expect("moved");
+    let line = open(&Options::new(&link)).expect_err("refused").to_string();
+    assert!(
+        line.contains("does not exist: put the database there"),
+        "{line}"
+    );
+    std::fs::rename(store.folder.path().join("moved.db"), store.path()).expect("moved");
+    store.open_again();
+}
+
+#[tokio::test]
+async fn hard_linked_database_is_refused() {
+    let mut store = Store::new();
+    store.apply(create("a/x", "1")).await;
+    let second = store.folder.path().join("second.db");
+    std::fs::hard_link(store.path(), &second).expect("linked");
+    for path in [&second, &store.path()] {
+        let line = open(&Options::new(path)).expect_err("refused").to_string();
+        assert!(line.contains("2 names (hard links)"), "{line}");
+        assert!(line.contains("remove the other names"), "{line}");
+    }
+    // The driver that uses the first name continues.
+    store.apply(create("a/y", "1")).await;
+    std::fs::remove_file(&second).expect("removed");
+    store.reopen().await;
+    assert_eq!(store.names(all()).await, ["a/x", "a/y"]);
+}
+
+#[tokio::test]
+async fn removed_database_is_reported_without_writes() {
+    let store = Store::new();
+    store.apply(create("a/x", "1")).await;
+    let elsewhere = store.folder.path().join("elsewhere");
+    std::fs::rename(store.path(), &elsewhere).expect("moved");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        match store.driver.health().await {
+            DriverHealth::NotReady(line) => {
+                assert!(line.contains("ark.db was removed"), "{line}");
+                break;
+            }
+            DriverHealth::Ready => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(tokio::time::Instant::now() < deadline, "never reported");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::rename(&elsewhere, store.path()).expect("moved");
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ async fn schema_version_that_mismatches_tables_is_rejected() {
         (1, "schema version 1, and its tables are others"),
         (2, "schema version 2, and its tables are others"),
         (3, "schema version 3, and its tables are others"),
+        (4, "schema version 4, and its tables are others"),
     ] {
         let path = folder.path().join(format!("{version}.db"));
         open(&Options::new(&path)).expect("made").close().await;
@@ -279,4 +280,116 @@ async fn backup_under_load_is_a_consistent_snapshot() {
     }
     let again = backup::run(&store.path(), &copy).expect_err("exists");
     assert!(again.to_string().contains("never overwrites"), "{again}");
+}
+
+#[tokio::test]
+async fn backup_of_damaged_store_fails_and_names_the_object() {
+    let store = Store::new();
+    for number in 0..100 {
+        let name = format!("a/{number:02}");
+        store.apply(create(&name, &"v".repeat(3000))).await;
+    }
+    Connection::open(store.path())
+        .and_then(|file| {
+            let sql = "UPDATE log SET value = CAST('b' || substr(value, 2) AS BLOB) \
+                       WHERE path = 'a/07'";
+            file.execute(sql, [])
+        })
+        .expect("damage");
+    let copy = store.folder.path().join("copy.db");
+    let count = || {
+        std::fs::read_dir(store.folder.path())
+            .expect("a directory")
+            .count()
+    };
+    let before = count();
+    let line = backup::run(&store.path(), &copy).expect_err("damaged");
+    let line = line.to_string();
+    assert!(
+        line.contains("1 stored values fail their checksum"),
+        "{line}"
+    );
+    assert!(line.contains("queries.ark.mckinsey.com a/07"), "{line}");
+    assert_eq!(count(), before, "no copy, and no part of one");
+    // Follow the remedy.
+    store.apply(delete("a/07")).await;
+    let head = store.driver.header().await.expect("header").revision;
+    store.driver.compact(head).await.expect("compacted");
+    backup::run(&store.path(), &copy).expect("a backup");
+
+    // A damaged page.
+    store.driver.close().await;
+    let mut bytes = std::fs::read(store.path()).expect("a file");
+    let middle = bytes.len() / 4096 / 2 * 4096;
+    bytes[middle..middle + 100].fill(0xff);
+    std::fs::write(store.path(), bytes).expect("written");
+    let second = store.folder.path().join("second.db");
+    let line = backup::run(&store.path(), &second).expect_err("damaged");
+    let line = line.to_string();
+    assert!(
+        line.contains("ark.db") && line.contains("restore a backup"),
+        "{line}"
+    );
+    assert!(!second.exists());
+}
+
+#[tokio::test]
+async fn backup_names_the_file_that_cannot_be_written() {
+    let store = Store::new();
+    store.apply(create("a/x", "1")).await;
+    let nowhere = store.folder.path().join("nowhere/copy.db");
+    let line = backup::run(&store.path(), &nowhere).expect_err("no directory");
+    assert!(line.to_string().contains("nowhere/copy.db"), "{line}");
+    // Parts of an interrupted copy are replaced, and a foreign journal is not applied to it.
+    let copy = store.folder.path().join("copy.db");
+    for suffix in ["", "-journal"] {
+        let left = store.folder.path().join(format!("copy.db.partial{suffix}"));
+        std::fs::write(left, [0xd9; 2000]).expect("written");
+    }
+    backup::run(&store.path(), &copy).expect("a backup");
+    let left = std::fs::read_dir(store.folder.path()).expect("a directory");
+    let names = left.map(|entry| entry.expect("an entry").file_name());
+    let names: Vec<_> = names
+        .filter(|name| name.to_string_lossy().contains("partial"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[tokio::test]
+async fn damage_outside_of_a_value_is_reported() {
+    let store = Store::new();
+    for name in ["a/x", "a/y", "a/z"] {
+        store.apply(create(name, "1")).await;
+    }
+    for (damage, name) in [
+        ("UPDATE log SET time = time + 1 WHERE path = 'a/x'", "a/x"),
+        (
+            "UPDATE current SET revision = revision + 1 WHERE path = 'a/y'",
+            "a/y",
+        ),
+        (
+            "UPDATE log SET create_revision = 1 WHERE path = 'a/z'",
+            "a/z",
+        ),
+    ] {
+        let file = Connection::open(store.path()).expect("opened");
+        file.execute(damage, []).expect("damaged");
+        drop(file);
+        let listed = store.list(all()).await.expect("list").records;
+        let damaged = listed.iter().find(|record| path(record) == name);
+        let damaged = damaged.expect("a list is not short");
+        assert!(!damaged.unreadable.is_empty(), "{damaged:?}");
+        let (_, found) = store.driver.get(&key(name), 0).await.expect("get");
+        assert!(!found.expect("there").unreadable.is_empty(), "{name}");
+    }
+    Connection::open(store.path())
+        .and_then(|file| file.execute("DELETE FROM log WHERE path = 'a/x'", []))
+        .expect("damaged");
+    let listed = store.list(all()).await.expect("list").records;
+    assert_eq!(listed.len(), 3, "a list is not short");
+    assert!(listed[0].unreadable.contains("is missing"), "{listed:?}");
+    store.apply(delete("a/x")).await;
+    store
+        .log(store.driver.header().await.expect("header").revision - 1)
+        .await;
 }

@@ -218,7 +218,7 @@ async fn store_created_in_place_of_another_begins_above_it() {
         let written = driver.commit(vec![create("a", "1")]).await;
         newest = written.expect("written").header.revision;
         driver.close().await;
-        for suffix in ["", "-wal", "-shm", ".lock", ".ballast"] {
+        for suffix in ["", "-wal", "-shm", ".lock", ".position", ".ballast"] {
             let _ = std::fs::remove_file(folder.path().join(format!("ark.db{suffix}")));
         }
     }

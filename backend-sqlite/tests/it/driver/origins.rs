@@ -9,7 +9,8 @@ use crate::driver::store::{BASE, Store, all, create, delete, update};
 
 /// Reverts a file to schema version 3.
 const BEFORE: &str = "ALTER TABLE log DROP COLUMN manager; ALTER TABLE log DROP COLUMN verb;
-    ALTER TABLE log DROP COLUMN subresource; PRAGMA user_version = 3;";
+    ALTER TABLE log DROP COLUMN subresource;
+    ALTER TABLE store DROP COLUMN stamp; DROP INDEX current_namespace; PRAGMA user_version = 3;";
 
 fn origin(verb: &str) -> Origin {
     Origin {
@@ -40,6 +41,7 @@ async fn both_releases() -> (Store, Vec<Option<Origin>>) {
     Connection::open(store.path())
         .and_then(|file| file.execute_batch(BEFORE))
         .expect("as it was");
+    std::fs::remove_file(store.folder.path().join("ark.db.position")).expect("removed");
     store.open_again();
     store.apply(by(update("a/x", "2"), "patch")).await;
     store.apply(update("a/x", "3")).await;

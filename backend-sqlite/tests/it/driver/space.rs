@@ -61,3 +61,60 @@ async fn full_store_serves_deletes_and_reads_and_recovers() {
         head.revision + 1
     );
 }
+
+#[tokio::test]
+async fn file_shrinks_under_steady_writes() {
+    let store = Store::new();
+    let value = "v".repeat(20_000);
+    for batch in 0..20 {
+        let ops = (0..100).map(|number| create(&format!("a/{batch:02}-{number:02}"), &value));
+        store.commit(ops.collect()).await;
+    }
+    for batch in 0..20 {
+        let ops = (0..98).map(|number| delete(&format!("a/{batch:02}-{number:02}")));
+        store.commit(ops.collect()).await;
+    }
+    let size = || std::fs::metadata(store.path()).expect("a file").len();
+    let live = 40 * 20_000;
+    // Writes never pause for a second. Retention is that of the kit, and runs once a minute there.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
+    let mut largest = 0;
+    for number in 0.. {
+        let name = format!("a/{:02}-98", number % 20);
+        store
+            .apply(update(&name, &format!("{number}-{value}")))
+            .await;
+        largest = largest.max(size());
+        if number % 20 == 0 {
+            let head = store.driver.header().await.expect("header").revision;
+            store.driver.compact(head).await.expect("compact");
+        }
+        if largest > 20 * live && size() < 2 * live {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{} of {largest} bytes for {live}",
+            size()
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn log_is_given_back_when_idle() {
+    let store = Store::new();
+    let value = "v".repeat(3 << 20);
+    for number in 0..8 {
+        store.apply(create(&format!("a/{number}"), &value)).await;
+    }
+    let log = store.folder.path().join("ark.db-wal");
+    let size = || std::fs::metadata(&log).expect("a log").len();
+    assert!(size() > 8 << 20, "{}", size());
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while size() > 0 {
+        assert!(tokio::time::Instant::now() < deadline, "{}", size());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    store.apply(create("a/x", "1")).await;
+}

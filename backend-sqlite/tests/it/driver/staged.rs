@@ -243,11 +243,13 @@ async fn store_of_first_schema_is_migrated() {
     let first = format!(
         "DROP VIEW resources; ALTER TABLE store DROP COLUMN fenced; \
          ALTER TABLE store DROP COLUMN importing; ALTER TABLE log DROP COLUMN manager; \
-         ALTER TABLE log DROP COLUMN verb; ALTER TABLE log DROP COLUMN subresource; {}; PRAGMA user_version = 1",
+         ALTER TABLE log DROP COLUMN verb; ALTER TABLE log DROP COLUMN subresource; \
+         ALTER TABLE store DROP COLUMN stamp; DROP INDEX current_namespace; {}; PRAGMA user_version = 1",
         view.replace("WHERE (SELECT importing IS NULL FROM store)", "")
     );
     file.execute_batch(&first).expect("as it was");
     drop(file);
+    std::fs::remove_file(store.folder.path().join("ark.db.position")).expect("removed");
     store.reopen().await;
     assert_eq!(store.names(all()).await, ["a/x"]);
     store

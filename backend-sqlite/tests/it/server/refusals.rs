@@ -5,8 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use backend_proto::error::from_status;
-use backend_proto::v1::backend_error::Outcome;
+use backend_proto::v1::WriteRequest;
+use backend_proto::v1::backend_error::{Outcome, Reason};
 use backend_proto::v1::op::Action;
+use backend_proto::v1::op_result::Verdict;
 use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::server::program::{Program, client, command, create, list, op, write};
@@ -115,4 +117,96 @@ async fn failing_disk_ends_the_process_with_unknown_outcome() {
             .any(|record| record.key.as_ref().is_some_and(|key| key.name == "before"))
     );
     create(&client, "after").await;
+}
+
+/// Runs `command` with a limit of the file size in KiB.
+fn limited(command: &Command, kib: usize) -> Command {
+    let mut shell = Command::new("bash");
+    let script = format!("ulimit -f {kib}; exec {command:?}");
+    shell.args(["-c", &script]);
+    shell
+}
+
+#[tokio::test]
+async fn file_size_limit_is_a_full_disk() {
+    let mut program = Program::new();
+    let command = limited(&command(&program.database(), &program.socket()), 20 << 10);
+    let client = program.start_as(command).await;
+    let mut names = Vec::new();
+    let error = loop {
+        let name = format!("n{}", names.len());
+        let create = op(Action::Create, &name, "v".repeat(100_000));
+        let request = WriteRequest { ops: vec![create] };
+        match client.clone().write(request).await {
+            Ok(response) => match response.into_inner().results.remove(0).verdict {
+                Some(Verdict::Applied(_)) => names.push(name),
+                Some(Verdict::Refused(error)) => break error,
+                other => panic!("{other:?}"),
+            },
+            Err(status) => break from_status(&status).expect("a typed error"),
+        }
+        assert!(names.len() < 1000, "the limit is never reached");
+    };
+    assert_eq!(error.reason(), Reason::NoSpace, "{error:?}");
+    assert_eq!(list(&client).await.1.len(), names.len());
+    for name in names {
+        write(&client, op(Action::Delete, &name, ""))
+            .await
+            .expect("deleted");
+    }
+    assert_eq!(list(&client).await.1.len(), 0);
+}
+
+#[tokio::test]
+async fn file_size_limit_fails_a_backup_with_a_message() {
+    let mut program = Program::new();
+    let client = program.start().await;
+    for number in 0..20 {
+        let create = op(Action::Create, &format!("n{number}"), "v".repeat(100_000));
+        write(&client, create).await.expect("written");
+    }
+    let copy = program.folder.path().join("copy.db");
+    let mut backup = Command::new(env!("CARGO_BIN_EXE_backend-sqlite"));
+    backup.args(["backup", "--path"]).arg(program.database());
+    backup.arg("--to").arg(&copy);
+    let line = rejection(limited(&backup, 1 << 10));
+    assert!(
+        line.contains("copy.db") && line.contains("ulimit -f"),
+        "{line}"
+    );
+    let left = std::fs::read_dir(program.folder.path()).expect("a directory");
+    let names = left.map(|entry| entry.expect("an entry").file_name());
+    for name in names {
+        assert!(!name.to_string_lossy().contains("copy.db"), "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn database_that_is_a_mount_of_its_own_is_rejected() {
+    let program = Program::new();
+    let (other, database) = (program.folder.path().join("other"), program.database());
+    std::fs::create_dir(&other).expect("a directory");
+    // As with `docker run -v /host/ark.db:/data/ark.db`.
+    let script = format!(
+        "mount -t tmpfs none {other} && \
+         {{ {first:?} & }}; first=$!; until [ -S {socket} ]; do sleep 0.05; done; \
+         kill $first; wait $first; cp {database} {other}/ark.db && \
+         mount --bind {other}/ark.db {database} && exec {first:?}",
+        other = other.display(),
+        database = database.display(),
+        socket = program.socket().display(),
+        first = command(&database, &program.socket()),
+    );
+    let mut shell = Command::new("unshare");
+    shell
+        .args(["-rm", "sh", "-c", &script])
+        .env("ARK_LOG", "off");
+    let output = shell.output().expect("a shell");
+    let text = String::from_utf8(output.stderr).expect("text");
+    if text.contains("unshare:") || text.contains("mount:") {
+        // Mounting is not permitted here.
+        return;
+    }
+    assert!(text.contains("on another device than its folder"), "{text}");
+    assert!(text.contains("mount the folder"), "{text}");
 }

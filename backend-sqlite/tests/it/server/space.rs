@@ -1,7 +1,8 @@
 //! Tests of a full disk: which calls continue, and that all resume once there is space.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use backend_proto::error::from_status;
@@ -134,12 +135,11 @@ async fn driver_starts_on_full_disk() {
         socket = program.socket().display()
     );
     let mut child = shell
-        .stdin(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .expect("a shell");
     {
-        use std::io::Write as _;
         let mut stdin = child.stdin.take().expect("a pipe");
         stdin.write_all(script.as_bytes()).expect("written");
     }
@@ -164,6 +164,75 @@ async fn driver_starts_on_full_disk() {
     let deleted = client.clone().write(request).await.expect("an answer");
     let verdict = deleted.into_inner().results.remove(0).verdict;
     assert!(matches!(verdict, Some(Verdict::Conflict(_))), "{verdict:?}");
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+}
+
+/// Starts a driver on a file system of `mib` MiB at `disk`; `None` where mounting is not permitted.
+fn start_on(disk: &Path, mib: usize, mut command: Command) -> Option<std::process::Child> {
+    std::fs::create_dir(disk).expect("a directory");
+    let mut shell = namespaced(disk, mib)?;
+    let mut child = shell
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell");
+    command.env_clear();
+    let script = format!("exec {command:?}");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(script.as_bytes()).expect("written");
+    Some(child)
+}
+
+#[tokio::test]
+async fn small_volume_recovers_and_shrinks_without_restart() {
+    const LIVE: usize = 20;
+    let program = Program::new();
+    let disk = program.folder.path().join("disk");
+    let database = disk.join("ark.db");
+    let mut driver = command(&database, &program.socket());
+    driver.args(["--keep-seconds", "1", "--keep-events", "10"]);
+    // Skip where mounting is not permitted.
+    let Some(mut child) = start_on(&disk, 64, driver) else {
+        return;
+    };
+    let client = client(&program.socket());
+    let deadline = Instant::now() + SOON;
+    while client.clone().health(HealthRequest {}).await.is_err() {
+        assert!(Instant::now() < deadline, "it never serves");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let names = fill(&client, 100_000).await;
+    assert!(names.len() > 200, "{} objects", names.len());
+    // The volume exists in the driver's mount namespace only.
+    let inside = format!("/proc/{}/root{}", child.id(), database.display());
+    let size = || std::fs::metadata(&inside).expect("the database").len();
+    assert!(size() > 8 << 20, "{}", size());
+    empty(&client, names, 100_000).await;
+
+    for number in 0..LIVE {
+        let create = op(
+            Action::Create,
+            &format!("live{number}"),
+            vec![b'v'; 100_000],
+        );
+        assert_eq!(rejection(&client, create).await, None);
+    }
+    let live = (LIVE as u64 + 1) * 100_000;
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let mut number = 0;
+    while size() > 2 * live {
+        let value = format!("{number}{}", "v".repeat(1000));
+        let action = if number == 0 {
+            Action::Create
+        } else {
+            Action::Update
+        };
+        assert_eq!(rejection(&client, op(action, "steady", value)).await, None);
+        number += 1;
+        assert!(Instant::now() < deadline, "{} bytes for {live}", size());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     child.kill().expect("kill");
     child.wait().expect("wait");
 }
