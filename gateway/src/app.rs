@@ -3,6 +3,7 @@
 mod background;
 mod builder;
 mod in_process;
+mod named;
 mod reload;
 mod upstream;
 

@@ -4,6 +4,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::Upstream;
+use super::named::named;
 use super::reload::Reload;
 use crate::compute::Workers;
 use crate::serving::cert_reload::Reloader;
@@ -76,10 +77,4 @@ impl Running {
             let _ = spawn_blocking(|| workers.join()).await;
         }
     }
-}
-
-/// A task that returns its name when it ends.
-pub(super) async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
-    task.await;
-    name
 }

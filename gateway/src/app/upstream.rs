@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::background::named;
+use super::named::named;
 use crate::admission::{Chain, NamespaceLifecycle};
 use crate::auth::{Authenticators, BearerToken, Certificates};
 use crate::authz::{Authorizers, PrivilegedGroups, SubjectAccessReview, TrustFrontProxy};

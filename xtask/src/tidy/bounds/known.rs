@@ -110,6 +110,5 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     ("gateway/src/patch/merge_patch.rs", "merge", VALUES),
     ("gateway/src/scale/object.rs", "unknown_fields", FIXED),
     ("gateway/src/resources/read.rs", "resources", FALSE_POSITIVE),
-    ("gateway/src/store/sync/follow.rs", "reload", SCHEMAS),
     ("gateway/src/strategy/validate.rs", "unchecked_rules", FIXED),
 ];
