@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::compact;
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::host_watch;
 use crate::import;
-use crate::lineage::{self, Lineage};
+use crate::lineage::Lineage;
 use crate::list;
 use crate::migrate;
 use crate::notifier;
@@ -86,7 +87,7 @@ impl PostgresDriver {
             ));
         }
         for host in options.target.several() {
-            tasks.spawn(lineage::watch(host, shared.clone(), stop.clone()));
+            tasks.spawn(host_watch::run(host, shared.clone(), stop.clone()));
         }
         Ok(Self {
             writer: Writer::new(

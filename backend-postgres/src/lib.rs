@@ -24,6 +24,7 @@ mod compact;
 mod connect;
 mod connection;
 mod dsn;
+mod host_watch;
 mod import;
 mod lineage;
 mod list;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::connect::CONNECT_TIMEOUT;
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::host_watch;
 use crate::lineage::Lineage;
 use crate::migrate;
 use crate::options::Options;
@@ -107,7 +108,7 @@ impl Connector {
     /// Looks for a primary on a later timeline behind the address.
     pub(crate) async fn look(&self) -> Result<(), Error> {
         let connection = Connection::open(&self.options.target, self.options.pooled, None).await?;
-        if let Some(lineage) = Lineage::read(&connection).await? {
+        if let Some(lineage) = host_watch::lineage(&connection).await? {
             self.shared.discover(&lineage);
         }
         Ok(())

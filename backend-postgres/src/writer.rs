@@ -145,7 +145,7 @@ impl Writer {
                         true,
                     )
                 }
-                // Retry the deletes, which need no space, without the writes that do.
+                // Retry the deletes, which need less space, without the other writes.
                 Err(Failed::Final(Error::NoSpace)) if !uncertain && batch.keep_deletes() => {
                     full = true;
                     (None, true)
@@ -172,14 +172,8 @@ impl Writer {
             let error = recorded.unwrap_or(Error::Overloaded);
             let pause = pauses.next_pause();
             let timed_out = Instant::now() + pause > deadline;
-            if uncertain && (timed_out || !again) {
-                return Err(Error::OutcomeUnknown(error.to_string()));
-            }
             if timed_out || !again {
-                return Err(match error {
-                    Error::Lost(message) => Error::Unreachable(message),
-                    error => error,
-                });
+                return Err(given_up(error, uncertain));
             }
             sleep(pause).await;
         }
@@ -395,6 +389,15 @@ fn unwritable(store_state: &StoreState) -> Failed {
         Failed::Final(Error::Importing)
     } else {
         Failed::Regressed
+    }
+}
+
+/// Maps the error of the last attempt; after an uncertain one, the outcome stays unknown.
+fn given_up(error: Error, uncertain: bool) -> Error {
+    match error {
+        error if uncertain => Error::OutcomeUnknown(error.to_string()),
+        Error::Lost(message) => Error::Unreachable(message),
+        error => error,
     }
 }
 

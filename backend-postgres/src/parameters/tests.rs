@@ -1,3 +1,5 @@
+//! Tests of the treatment and the sources of parameters.
+
 use std::collections::HashMap;
 
 use super::complete;

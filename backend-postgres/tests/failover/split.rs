@@ -151,3 +151,46 @@ async fn hanging_commit_finds_new_primary_behind_the_address() {
     assert!(after.epoch > before.epoch, "{after:?} after {before:?}");
     sidecar.stop().await;
 }
+
+/// A pooler or a name that leads to either of two primaries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn address_that_leads_back_to_old_primary_begins_no_epoch() {
+    let mut pair = Pair::start(Server::builder()).await.expect("a pair");
+    let database = pair.primary().create_database("ark").await.expect("made");
+    let proxy = Proxy::start(pair.primary().address())
+        .await
+        .expect("a proxy");
+    let sidecar = Sidecar::start(&proxy.dsn(&database)).await;
+    let context = contexts(std::slice::from_ref(&sidecar)).await.remove(0);
+    let before = context.client.current().await.expect("an answer");
+    pair.cut_replication().await.expect("a cut");
+    pair.promote().await.expect("a promotion");
+    let lead_to = async |address| {
+        proxy.move_to(address);
+        proxy.set(Mode::Cut).await.expect("all connections end");
+        proxy.set(Mode::Forward).await.expect("forwards");
+    };
+    lead_to(pair.standby().address()).await;
+    eventually("the new primary", async || {
+        let found = context.client.current().await;
+        found.is_ok_and(|header| header.epoch > before.epoch)
+    })
+    .await;
+    let header = context.client.current().await.expect("an answer");
+    for _ in 0..3 {
+        lead_to(pair.primary().address()).await;
+        eventually("the old primary is refused", async || {
+            let found = context.client.current().await;
+            found.is_err_and(|error| error.message().contains("deposed"))
+        })
+        .await;
+        lead_to(pair.standby().address()).await;
+        eventually("the new primary", async || {
+            context.client.current().await.is_ok()
+        })
+        .await;
+        let again = context.client.current().await.expect("an answer");
+        assert_eq!(again.epoch, header.epoch);
+    }
+    sidecar.stop().await;
+}

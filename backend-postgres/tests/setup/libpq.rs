@@ -136,6 +136,12 @@ async fn parameters_have_the_effect_that_they_have_in_psql() {
     ] {
         both.check(&format!("{base} {parameters}"), &[], connects);
     }
+}
+
+#[tokio::test]
+async fn forms_of_connection_strings_lead_where_they_lead_psql() {
+    let (server, both) = (server().await, Both::find().await);
+    let port = server.port();
     let folder = path(server.socket_dir());
     for (dsn, connects) in [
         (
