@@ -181,7 +181,7 @@ async fn address_that_leads_back_to_old_primary_begins_no_epoch() {
         lead_to(pair.primary().address()).await;
         eventually("the old primary is refused", async || {
             let found = context.client.current().await;
-            found.is_err_and(|error| error.message().contains("deposed"))
+            found.is_err_and(|error| error.to_string().contains("deposed"))
         })
         .await;
         lead_to(pair.standby().address()).await;
