@@ -215,7 +215,7 @@ pub async fn restore(arguments: &args::Restore, deadlines: Deadlines) -> Result<
     // Report the sender's error first: it caused the driver's.
     let sent = fed?.with_context(|| arguments.file.display().to_string())?;
     let header = imported?;
-    let compared = crate::verify::summary(&store, 0).await?;
+    let compared = crate::summary::of(&store, 0).await?;
     if sent.as_ref() != Some(&compared) {
         bail!(
             "{}: the store differs from the file, do not use it: report a bug of its driver, or check \

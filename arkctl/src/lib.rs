@@ -31,5 +31,6 @@ mod number;
 mod output;
 mod stop;
 mod store;
+mod summary;
 
 pub use run::run;

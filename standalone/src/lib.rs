@@ -7,6 +7,7 @@ pub mod kubeconfig;
 
 mod driver;
 mod dsn;
+mod logging;
 mod output;
 mod sidecar;
 mod socket;
@@ -19,7 +20,8 @@ pub use driver::{Choice, Driver};
 pub use dsn::Dsn;
 pub use kubeconfig::Kubeconfig;
 pub use listen::Listen;
-pub use options::{Logs, Standalone};
+pub use logging::Logs;
+pub use options::Standalone;
 pub use run::run;
 pub use sidecar::{Program, Sidecar};
 pub use socket::Socket;

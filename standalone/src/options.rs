@@ -8,7 +8,6 @@ use gateway::backend::Endpoint;
 use gateway::config::{Delegation, Kinds, Server, Tuning};
 use gateway::handlers::Namespaces;
 use gateway::serving::tls;
-use logs::{Filter, Format};
 use pki::Pki;
 
 use crate::{Choice, Driver, Dsn, Error, Listen};
@@ -69,15 +68,6 @@ pub struct Standalone {
     /// Limits.
     #[command(flatten)]
     pub tuning: Tuning,
-}
-
-/// How gateway and driver log.
-#[derive(Debug, Clone)]
-pub struct Logs {
-    /// Levels by module.
-    pub filter: Filter,
-    /// Format of all lines, those of the driver included.
-    pub format: Format,
 }
 
 impl Standalone {

@@ -67,7 +67,7 @@ pub(super) fn unfinished(target: &str) -> String {
 /// Compares the target's content with what was sent.
 async fn compare(pair: &Pair, header: &Header, sent: &Summary) -> Result<()> {
     let Pair { source, target, .. } = pair;
-    if verify::summary(target, 0).await? == *sent {
+    if crate::summary::of(target, 0).await? == *sent {
         return Ok(());
     }
     let compared = verify::compare(source, target, [header.revision, 0]).await?;

@@ -25,7 +25,6 @@ use crate::key;
 use crate::number;
 use crate::output;
 use crate::store::{Store, begin, can};
-use crate::verify;
 
 /// Bytes of values per message.
 const CHUNK: usize = backend_proto::limits::CHUNK_BYTES;
@@ -74,7 +73,7 @@ pub async fn run(arguments: &args::ImportCrds, deadlines: Deadlines) -> Result<(
     }
     let requests = requests(header, records);
     let header = store.import(tokio_stream::iter(requests)).await?;
-    if verify::summary(&store, 0).await? != summary {
+    if crate::summary::of(&store, 0).await? != summary {
         bail!(
             "{}: the target differs from what was sent: do not use it",
             store.address
