@@ -5,6 +5,7 @@ use api_types::meta::Meta;
 use api_types::names;
 use serde_json::{Map, Value};
 
+use crate::object_meta;
 use crate::structural::Structural;
 
 /// Validates the types and the metadata of embedded objects.
@@ -62,7 +63,8 @@ fn resource(map: &Map<String, Value>, path: &Path<'_>, errors: &mut Errors) {
         }
     }
     if let Some(Value::Object(metadata)) = map.get("metadata") {
-        object_meta(metadata, &path.child("metadata"), errors);
+        let path = path.child("metadata");
+        object_meta::validate_embedded(Meta::new(metadata), &path, errors);
     }
 }
 
@@ -74,36 +76,4 @@ fn malformed(key: &str, text: &str) -> Option<String> {
     let wrong = names::dns1035_label(&text.to_lowercase());
     let detail = "may have mixed case, but should otherwise match: ";
     (!wrong.is_empty()).then(|| format!("{detail}{}", wrong.join(",")))
-}
-
-fn object_meta(metadata: &Map<String, Value>, path: &Path<'_>, errors: &mut Errors) {
-    let meta = Meta::new(metadata);
-    let mut report = |key: &str, value: &str, details: Vec<String>| {
-        for detail in details {
-            errors.add(|| Error::invalid(path.child(key), value, detail));
-        }
-    };
-    if !meta.generate_name().is_empty() {
-        let details = names::path_segment(meta.generate_name());
-        report("generateName", meta.generate_name(), details);
-    }
-    report("name", meta.name(), names::path_segment(meta.name()));
-    if !meta.namespace().is_empty() {
-        let details = names::dns1123_label(meta.namespace());
-        report("namespace", meta.namespace(), details);
-    }
-    for (key, value) in meta.labels() {
-        report("labels", key, names::qualified_name(key));
-        report("labels", value, names::label_value(value));
-    }
-    for (key, _) in meta.annotations() {
-        report(
-            "annotations",
-            key,
-            names::qualified_name(&key.to_lowercase()),
-        );
-    }
-    for finalizer in meta.finalizers() {
-        report("finalizers", finalizer, names::qualified_name(finalizer));
-    }
 }

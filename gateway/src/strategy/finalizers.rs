@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api_types::field::{Error, Errors, Path};
+use api_types::field::{Error, Path};
 use api_types::meta::Meta;
 use api_types::options::PropagationPolicy;
 use api_types::{go_text, names};
@@ -16,25 +16,6 @@ const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 /// Names without a domain that cause no warning.
 const STANDARD: [&str; 3] = [ORPHAN, FOREGROUND, "kubernetes"];
-
-/// Validates the finalizers of an object.
-pub(super) fn validate(meta: Meta<'_>, path: Path<'_>, errors: &mut Errors) {
-    for finalizer in meta.finalizers() {
-        if errors.is_exhausted() {
-            break;
-        }
-        let details = names::qualified_name(finalizer).into_iter();
-        errors.extend(details.map(|it| Error::invalid(path, finalizer, it)));
-    }
-    let has = |name| meta.finalizers().any(|it| it == name);
-    if has(ORPHAN) && has(FOREGROUND) {
-        errors.add(|| {
-            let all: Vec<String> = meta.finalizers().map(str::to_owned).collect();
-            let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
-            Error::invalid(path, all.as_slice(), detail)
-        });
-    }
-}
 
 /// Rejects new finalizers on an object that is being deleted.
 pub(super) fn none_added(meta: Meta<'_>, old: Meta<'_>, path: Path<'_>) -> Option<Error> {

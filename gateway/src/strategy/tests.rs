@@ -3,10 +3,11 @@
 use api_types::field::{self, Errors};
 use api_types::meta::Meta;
 use api_types::options::PropagationPolicy;
+use crd_schema::object_meta::{self, NameRule};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::metadata::{self, NameRule};
+use super::metadata;
 use super::prepare::{self, Part};
 use super::{finalizers, generate_name, owners};
 
@@ -19,7 +20,7 @@ fn check(metadata: Value, expected: &str) {
     let mut object = json!({});
     object["metadata"] = metadata;
     let mut errors = Errors::new();
-    metadata::validate(Meta::of(&object), true, NameRule::Subdomain, &mut errors);
+    object_meta::validate(Meta::of(&object), true, NameRule::Subdomain, &mut errors);
     assert_eq!(field::aggregate(&errors), expected, "{object}");
 }
 
@@ -229,7 +230,7 @@ fn generated_names_fit_length_limit() {
 fn bounded(metadata: &Value) -> (usize, usize) {
     let object = json!({"metadata": metadata});
     let judge = |mut errors: Errors| {
-        metadata::validate(Meta::of(&object), true, NameRule::Subdomain, &mut errors);
+        object_meta::validate(Meta::of(&object), true, NameRule::Subdomain, &mut errors);
         let bytes: usize = errors.iter().map(field::Error::size).sum();
         assert!(bytes < 3 * field::MAX_BYTES, "{bytes}");
         errors.len()

@@ -5,10 +5,11 @@
 
 use api_types::field::{Error, ErrorType, Errors, Path, Value as Shown};
 use api_types::meta::Meta;
+use crd_schema::object_meta::{self, NameRule};
 use crd_schema::{Structural, embedded, list_type, scale};
 use serde_json::Value;
 
-use super::metadata::{self, NameRule};
+use super::metadata;
 use super::prepare::Part;
 use crate::resources::Served;
 
@@ -21,7 +22,7 @@ pub(crate) fn create(served: &Served, object: &Value) -> Errors {
         // Only metadata errors are deduplicated; see `ValidateObjectMetaDeclaratively` in
         // kube-apiserver.
         let mut distinct = Errors::distinct();
-        metadata::validate(meta, namespaced, NameRule::Subdomain, &mut distinct);
+        object_meta::validate(meta, namespaced, NameRule::Subdomain, &mut distinct);
         errors.append(distinct);
         errors.append(crd_schema::validate::validate(object, None, schema));
         errors.extend(scales(served, object, Part::Main));
@@ -30,7 +31,7 @@ pub(crate) fn create(served: &Served, object: &Value) -> Errors {
     errors.append(list_type::validate(object, None, schema));
     errors.extend(unchecked_rules(served, &errors));
     if errors.is_empty() {
-        metadata::validate(meta, namespaced, NameRule::PathSegment, &mut errors);
+        object_meta::validate(meta, namespaced, NameRule::PathSegment, &mut errors);
     }
     errors
 }
@@ -39,7 +40,7 @@ pub(crate) fn create(served: &Served, object: &Value) -> Errors {
 pub(crate) fn update(served: &Served, object: &Value, old: &Value, part: Part) -> Errors {
     let (meta, before) = (Meta::of(object), Meta::of(old));
     let mut errors = Errors::new();
-    metadata::validate(
+    object_meta::validate(
         meta,
         served.namespaced(),
         NameRule::PathSegment,
