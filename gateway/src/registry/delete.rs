@@ -9,9 +9,9 @@ use api_types::status::ApiError;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Target;
 use super::live::{self, Current};
 use super::plan::Plan;
+use super::{Target, identity};
 use crate::admission::{Operation, Options};
 use crate::compute::Run;
 use crate::store::Stored;
@@ -36,6 +36,11 @@ impl Plan for Delete {
     fn check(&self, target: &Target, current: &Current) -> Result<(), ApiError> {
         match current {
             Current::Absent => Err(live::not_found(target)),
+            Current::Present(_) if self.options.only_undecodable() => {
+                let reason = "unsafe deletion is not allowed because the object is decodable from \
+                              storage";
+                Err(identity::invalid_object(target, reason))
+            }
             Current::Present(stored) => {
                 self.expect_uid(target, stored)?;
                 self.expect_revision(target, stored.revision())

@@ -134,14 +134,20 @@ pub(super) fn expect_uid(
     let Some(wanted) = wanted.filter(|uid| *uid != found) else {
         return Ok(());
     };
+    let reason =
+        format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(invalid_object(target, &reason))
+}
+
+/// The 409 for a stored object that a write must not change, with the text of etcd's storage.
+pub(super) fn invalid_object(target: &Target, reason: &str) -> ApiError {
     let (resource, key) = (target.served.group_resource(), target.key());
     let message = format!(
         "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{key}, ResourceVersion: 0, \
-         AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object \
-         meta: {found}",
+         AdditionalErrorMsg: {reason}",
         resource.group, resource.resource
     );
-    Err(ApiError::conflict(resource, &target.name, message))
+    ApiError::conflict(resource, &target.name, message)
 }
 
 /// The kind in an object, for error messages.

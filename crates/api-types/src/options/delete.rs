@@ -16,6 +16,7 @@ pub struct DeleteOptions {
     orphan_dependents: Option<bool>,
     propagation_policy: Option<PropagationPolicy>,
     dry_run: bool,
+    only_undecodable: bool,
 }
 
 /// Conditions that an object must meet to be deleted.
@@ -42,11 +43,14 @@ pub enum PropagationPolicy {
 #[derive(Default)]
 struct Raw {
     grace_period_seconds: Option<i64>,
-    preconditions: Preconditions,
+    preconditions: Option<Preconditions>,
     orphan_dependents: Option<bool>,
     propagation_policy: Option<String>,
     dry_run: Vec<String>,
+    only_undecodable: bool,
 }
+
+const ONLY_UNDECODABLE: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 impl DeleteOptions {
     /// Parses a query, for a request without a body.
@@ -60,15 +64,17 @@ impl DeleteOptions {
             let text = query.text(key);
             (!text.is_empty()).then(|| text.to_owned())
         };
+        let preconditions = Preconditions {
+            uid: some("uid"),
+            resource_version: some("resourceVersion"),
+        };
         Self::check(Raw {
             grace_period_seconds: query.integer("gracePeriodSeconds")?,
-            preconditions: Preconditions {
-                uid: some("uid"),
-                resource_version: some("resourceVersion"),
-            },
+            preconditions: Some(preconditions).filter(|it| *it != Preconditions::default()),
             orphan_dependents: query.boolean("orphanDependents"),
             propagation_policy: query.get("propagationPolicy").map(str::to_owned),
             dry_run: query.all("dryRun"),
+            only_undecodable: query.boolean(ONLY_UNDECODABLE).unwrap_or_default(),
         })
     }
 
@@ -78,7 +84,9 @@ impl DeleteOptions {
     ///
     /// 400 for a field of the wrong type, 422 for values that are not permitted.
     pub fn from_body(body: &Value) -> Result<Self, ApiError> {
-        let preconditions = body.get("preconditions").unwrap_or(&Value::Null);
+        let preconditions = body.get("preconditions").filter(|it| !it.is_null());
+        let preconditions = preconditions.map(read_preconditions).transpose()?;
+        let only_undecodable = optional(body, ONLY_UNDECODABLE, "bool", Value::as_bool)?;
         let dry_run = match body.get("dryRun") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(items)) => items
@@ -92,16 +100,7 @@ impl DeleteOptions {
         };
         Self::check(Raw {
             grace_period_seconds: optional(body, "gracePeriodSeconds", "int64", Value::as_i64)?,
-            preconditions: Preconditions {
-                uid: optional(preconditions, "uid", "types.UID", Value::as_str)?.map(str::to_owned),
-                resource_version: optional(
-                    preconditions,
-                    "resourceVersion",
-                    "string",
-                    Value::as_str,
-                )?
-                .map(str::to_owned),
-            },
+            preconditions,
             orphan_dependents: optional(body, "orphanDependents", "bool", Value::as_bool)?,
             propagation_policy: optional(
                 body,
@@ -111,6 +110,7 @@ impl DeleteOptions {
             )?
             .map(str::to_owned),
             dry_run,
+            only_undecodable: only_undecodable.unwrap_or_default(),
         })
     }
 
@@ -150,6 +150,25 @@ impl DeleteOptions {
         self.dry_run
     }
 
+    /// Whether only an object that cannot be decoded may be deleted
+    /// (`ignoreStoreReadErrorWithClusterBreakingPotential`).
+    #[must_use]
+    pub const fn only_undecodable(&self) -> bool {
+        self.only_undecodable
+    }
+
+    /// Checks options of the deletion of a collection.
+    ///
+    /// # Errors
+    ///
+    /// 422 for options that only apply to single objects.
+    pub fn check_collection(&self) -> Result<(), ApiError> {
+        let detail = "is not allowed with DELETECOLLECTION, try again after removing the option";
+        let error = || field::Error::invalid(ONLY_UNDECODABLE, true, detail);
+        let errors: Vec<field::Error> = self.only_undecodable.then(error).into_iter().collect();
+        check("DeleteOptions", &errors)
+    }
+
     fn check(raw: Raw) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
         let policy = raw.propagation_policy.as_deref();
@@ -172,15 +191,40 @@ impl DeleteOptions {
             }
         });
         let dry_run = check_dry_run(&raw.dry_run, &mut errors);
+        let others = [
+            ("propagationPolicy", policy.is_some()),
+            ("orphanDependents", raw.orphan_dependents.is_some()),
+            ("gracePeriodSeconds", raw.grace_period_seconds.is_some()),
+            ("preconditions", raw.preconditions.is_some()),
+        ];
+        for (other, _) in others
+            .iter()
+            .filter(|(_, set)| raw.only_undecodable && *set)
+        {
+            let detail = format!("cannot be set together with .{other}");
+            errors.push(field::Error::invalid(ONLY_UNDECODABLE, true, detail));
+        }
         check("DeleteOptions", &errors)?;
         Ok(Self {
             grace_period_seconds: raw.grace_period_seconds,
-            preconditions: raw.preconditions,
+            preconditions: raw.preconditions.unwrap_or_default(),
             orphan_dependents: raw.orphan_dependents,
             propagation_policy,
             dry_run,
+            only_undecodable: raw.only_undecodable,
         })
     }
+}
+
+fn read_preconditions(preconditions: &Value) -> Result<Preconditions, ApiError> {
+    let text = |key, go_type| -> Result<Option<String>, ApiError> {
+        let text = optional(preconditions, key, go_type, Value::as_str)?;
+        Ok(text.map(str::to_owned))
+    };
+    Ok(Preconditions {
+        uid: text("uid", "types.UID")?,
+        resource_version: text("resourceVersion", "string")?,
+    })
 }
 
 fn optional<'a, T>(
