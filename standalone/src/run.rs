@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use gateway::app::{self, App, Io, Process};
+use gateway::resources::Catalog;
 use gateway::store::Phase;
 use pki::Pki;
 
@@ -59,6 +60,7 @@ pub async fn run(
     let kubeconfig = Kubeconfig::new(kubeconfig, data.kubeconfig(), data.path());
     kubeconfig.check_merge(&pki)?;
     let config = options.server(endpoint, &pki);
+    let example = example(&catalog);
     let app = App::builder(config, catalog).build(Io::new(listener, process)?)?;
     let sidecar = match program {
         Some(program) => match stop
@@ -76,6 +78,7 @@ pub async fn run(
         kubeconfig,
         pki,
         address,
+        example,
         phase: app.phase(),
     };
     Box::pin(together(app, sidecar, announce, stop)).await
@@ -121,7 +124,20 @@ struct Announce<'a> {
     kubeconfig: Kubeconfig,
     pki: Pki,
     address: SocketAddr,
+    /// A resource that is served.
+    example: String,
     phase: watch::Receiver<Phase>,
+}
+
+/// The resource of the command in the ready line: Ark's queries, or else the first one of the
+/// catalog.
+fn example(catalog: &Catalog) -> String {
+    const QUERIES: &str = "queries";
+    if catalog.get("ark.mckinsey.com", QUERIES).is_some() {
+        return QUERIES.to_owned();
+    }
+    let first = catalog.resources().next();
+    first.map_or_else(|| QUERIES.to_owned(), |resource| resource.id().to_string())
 }
 
 impl Announce<'_> {
@@ -160,8 +176,9 @@ impl Announce<'_> {
         let mut stdout = std::io::stdout().lock();
         let _ = writeln!(
             stdout,
-            "ready: KUBECONFIG={} kubectl{context} get queries",
-            word(kubeconfig.path())
+            "ready: KUBECONFIG={} kubectl{context} get {}",
+            word(kubeconfig.path()),
+            self.example
         );
         let _ = stdout.flush();
         Ok(())
