@@ -192,7 +192,7 @@ async fn connect_address(
     let mut rejected = Vec::new();
     for transport in transports {
         config.ssl_mode(*transport);
-        let connected = timeout_at(deadline, config.connect(tls.connector())).await;
+        let connected = timeout_at(deadline, Box::pin(config.connect(tls.connector()))).await;
         match connected.map_err(|_| silent())? {
             Ok(opened) => return Ok(opened),
             Err(error) if is_rejection(&error) => rejected.push(cannot_connect(&error)),

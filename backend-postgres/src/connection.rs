@@ -96,7 +96,7 @@ impl Connection {
         pooled: bool,
         hints: Option<Arc<Notify>>,
     ) -> Result<Self, Error> {
-        let opened = connect(target, Wanted::Primary).await?;
+        let opened = Box::pin(connect(target, Wanted::Primary)).await?;
         let connection = Self::new(opened, pooled, hints);
         if !pooled {
             let text = limits("SET") + &SYNCHRONOUS.replace("LOCAL", "false");
@@ -107,7 +107,8 @@ impl Connection {
 
     /// Connects to a server in any role, without settings.
     pub(crate) async fn observe(target: &Target) -> Result<Self, Error> {
-        Ok(Self::new(connect(target, Wanted::Any).await?, true, None))
+        let opened = Box::pin(connect(target, Wanted::Any)).await?;
+        Ok(Self::new(opened, true, None))
     }
 
     fn new((client, driver): Opened, pooled: bool, hints: Option<Arc<Notify>>) -> Self {

@@ -107,7 +107,7 @@ async fn query_by_kind_and_namespace_uses_an_index() {
 
 #[tokio::test]
 async fn documented_sql_statements_run() {
-    let (server, dsn, _) = filled().await;
+    let (_server, dsn, _) = filled().await;
     let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sql.md");
     let guide = std::fs::read_to_string(guide).expect("docs/sql.md");
     let section = guide
