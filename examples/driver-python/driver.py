@@ -32,6 +32,7 @@ OPTIONS = {
     "grpc.max_send_message_length": 64 << 20,
     "grpc.max_concurrent_streams": 256,
 }
+DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 MAX_WAITING = 64  # writes that wait for the one writer
 DRAIN_SECONDS = 8
 
@@ -47,8 +48,8 @@ def typed_errors(call):
             error = rejected.error
         except sqlite3.DatabaseError as failure:
             # Nothing was stored: the process ends if a commit fails.
-            damaged = failure.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-            error = Rejected(E.CORRUPT if damaged else E.INTERNAL, failure.sqlite_errorname).error
+            name = failure.sqlite_errorname
+            error = Rejected(E.CORRUPT if name in DAMAGED else E.INTERNAL, name).error
         detail, code = any_pb2.Any(), CODES[error.reason]
         detail.Pack(error)
         status = status_pb2.Status(code=code_pb2.Code.Value(code), message=error.message,
@@ -230,7 +231,8 @@ def main():
     except (Unusable, sqlite3.Error, OSError) as error:
         print(f"cannot open {options.path}: {error}", file=sys.stderr)
         # 3: the gateway does not restart the driver, because an operator must act.
-        return 3 if isinstance(error, Unusable) else 1
+        damaged = getattr(error, "sqlite_errorname", "") in DAMAGED
+        return 3 if damaged or isinstance(error, Unusable) else 1
     if options.new_epoch:
         store.begin_epoch()
     else:
