@@ -34,6 +34,8 @@ enum Command {
     Images(images::Options),
     /// Run the conformance suite against the example driver in Python, with the built suite.
     ExampleDriver,
+    /// Run the scripts of Python client libraries against a built standalone server.
+    Clients,
     /// Check licences, banned crates and sources of all dependencies.
     Deny,
     /// Lint the protocol, and check that it is compatible with the last release.
@@ -58,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Images(options) => images::run(&options),
         Command::ExampleDriver => python::check_example_driver(),
+        Command::Clients => python::check_clients(),
         Command::Deny => deny::run(),
         Command::Proto => proto::check(),
         Command::Tidy => {

@@ -1,4 +1,5 @@
-//! Python programs under test: environments with pinned packages, and the example driver.
+//! Python programs under test: environments with pinned packages, the example driver, and client
+//! libraries.
 
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -7,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::quickstart::Server;
 use crate::run::{self, bin_dir, step, workspace_root};
 use crate::tools::cache_dir;
 
@@ -39,7 +41,9 @@ pub(crate) fn check_example_driver() -> Result<()> {
         .arg("ark/backend/v1/backend.proto");
     step("generate the protocol's Python code", &mut generate)?;
     let mut tests = environment.command(scratch.path());
-    tests.args(["-m", "unittest", "--quiet", "test_store"]);
+    // A store that cannot be opened is not closed either: its process ends.
+    tests.args(["-W", "ignore::ResourceWarning", "-m", "unittest", "--quiet"]);
+    tests.args(["test_store", "test_driver"]);
     tests.current_dir(&folder);
     step("tests of the example driver", &mut tests)?;
 
@@ -63,6 +67,34 @@ pub(crate) fn check_example_driver() -> Result<()> {
             "{driver} --listen $ENDPOINT --path $FOLDER/store.db"
         ));
     step("conformance of the example driver", &mut suite)
+}
+
+/// Runs the script of each client library against a standalone server.
+pub(crate) fn check_clients() -> Result<()> {
+    let folder = workspace_root().join("acceptance/clients");
+    let Some(environment) = Environment::of(&folder.join("requirements.txt"))? else {
+        return Ok(());
+    };
+    let scratch = tempfile::Builder::new().prefix("ark-py-").tempdir()?;
+    let data = scratch.path().join("data");
+    let mut server = Server::start(&data)?;
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(&folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    scripts.retain(|path| path.extension() == Some(OsStr::new("py")));
+    scripts.sort();
+    ensure!(
+        !scripts.is_empty(),
+        "no client script in {}",
+        folder.display()
+    );
+    for script in scripts {
+        let mut run = environment.command(scratch.path());
+        run.arg(&script).env("KUBECONFIG", data.join("kubeconfig"));
+        let name = script.file_stem().unwrap_or(script.as_os_str());
+        step(&name.to_string_lossy(), &mut run)?;
+    }
+    server.stop()
 }
 
 impl Environment {
@@ -197,10 +229,15 @@ mod tests {
     }
 
     #[test]
-    fn every_requirement_of_the_example_is_pinned_by_hash() -> Result<()> {
-        let path = workspace_root().join("examples/driver-python/requirements.txt");
-        let text = std::fs::read_to_string(path)?.replace("\\\n", "");
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
+    fn every_requirement_is_pinned_by_hash() -> Result<()> {
+        let mut lines = Vec::new();
+        for folder in ["examples/driver-python", "acceptance/clients"] {
+            let path = workspace_root().join(folder).join("requirements.txt");
+            let text = std::fs::read_to_string(path)?.replace("\\\n", "");
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        lines.retain(|line| !line.starts_with('#'));
+        assert!(!lines.is_empty());
         for line in lines {
             assert!(
                 line.contains("==") && line.contains("--hash=sha256:"),

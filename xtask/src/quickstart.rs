@@ -59,13 +59,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// A running `ark-apiserver standalone`.
-struct Server {
+pub(crate) struct Server {
     child: Child,
 }
 
 impl Server {
     /// Starts it and waits for its `ready:` line.
-    fn start(data_dir: &Path) -> Result<Self> {
+    pub(crate) fn start(data_dir: &Path) -> Result<Self> {
         let program = bin_dir().join("ark-apiserver");
         let mut child = Command::new(&program)
             .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -87,8 +87,8 @@ impl Server {
         )
     }
 
-    /// Sends SIGTERM, so that the server drains, and waits.
-    fn stop(&mut self) -> Result<()> {
+    /// Sends SIGINT, so that the server drains, and waits.
+    pub(crate) fn stop(&mut self) -> Result<()> {
         let pid = self.child.id().to_string();
         step("stop", Command::new("kill").args(["-INT", &pid]))?;
         let status = self.child.wait()?;

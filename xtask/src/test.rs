@@ -118,6 +118,10 @@ fn of_the_programs(scratch: &Path) -> Vec<Step> {
             command: cargo(&["xtask", "example-driver"]),
         },
         Step {
+            name: "client libraries in Python",
+            command: cargo(&["xtask", "clients"]),
+        },
+        Step {
             name: "scenarios against a real kube-apiserver",
             command: binary("scenarios", &["run", "--engine", "both"]),
         },
