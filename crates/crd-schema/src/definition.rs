@@ -2,6 +2,7 @@
 
 mod read;
 
+mod defaults;
 mod names;
 mod strict;
 mod version;

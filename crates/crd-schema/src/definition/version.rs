@@ -6,8 +6,8 @@ use api_types::field::{Error, Path};
 use api_types::names::dns1035_label;
 use serde_json::{Map, Value};
 
-use super::Version;
 use super::fields::{flag, list, object, text};
+use super::{Version, defaults};
 use crate::columns::{self, Column};
 use crate::scale::ScalePaths;
 use crate::selectable::{self, SelectableField};
@@ -106,6 +106,9 @@ fn schema(
     let schema = structural::parse(value, &path, errors);
     if errors.len() == before {
         structural::check(&schema, value, status, &path, errors, warnings);
+    }
+    if errors.len() == before {
+        defaults::check(&schema, &path, errors);
     }
     schema
 }

@@ -3,7 +3,6 @@
 //! Source: `apiextensions-apiserver/pkg/apiserver/schema/{validation,complete}.go` and
 //! `pkg/apis/apiextensions/validation`.
 
-mod defaults;
 mod lists;
 mod nested;
 
@@ -40,11 +39,7 @@ pub(crate) fn check(
     invariants(schema, Level::Root, path, &mut structural);
     nested::completeness(&schema.rules, Some(schema), path, path, &mut structural);
     structural.sort_by_cached_key(ToString::to_string);
-    if structural.is_empty() {
-        defaults::check(schema, path, errors);
-    }
     errors.append(&mut structural);
-    defaults::forbidden(schema, path, errors);
     lists::check(schema, path, errors);
     formats(schema, path, warnings);
 }

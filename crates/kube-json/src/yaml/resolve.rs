@@ -77,6 +77,7 @@ fn plain(text: &str) -> Resolved {
         return Resolved::Null;
     }
     for (value, names) in BOOLEANS {
+        // bounded: eleven names
         if names.contains(&text) {
             return Resolved::Bool(value);
         }

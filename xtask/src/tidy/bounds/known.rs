@@ -27,7 +27,6 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     ("crates/crd-schema/src/coerce.rs", "node", VALUES),
     ("crates/crd-schema/src/default.rs", "node", VALUES),
     ("crates/crd-schema/src/embedded.rs", "node", VALUES),
-    ("crates/crd-schema/src/format/time.rs", "go_duration", FIXED),
     ("crates/crd-schema/src/jsonpath/eval.rs", "descend", VALUES),
     ("crates/crd-schema/src/list_type.rs", "node", VALUES),
     ("crates/crd-schema/src/nulls.rs", "drop_nulls", VALUES),

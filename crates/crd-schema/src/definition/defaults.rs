@@ -7,9 +7,8 @@
 use api_types::field::{Error, Path, aggregate};
 use serde_json::{Value, json};
 
-use super::super::Structural;
 use crate::coerce::{self, Mode};
-use crate::{embedded, prune, validate};
+use crate::{Structural, embedded, prune, validate};
 
 /// A level of a value.
 #[derive(Clone, Copy)]
@@ -37,8 +36,18 @@ struct Place {
     forbidden: Option<String>,
 }
 
-/// Reports the defaults that their schemas reject.
+/// Reports the defaults that are forbidden, and, if there are no other errors, those that their
+/// schemas reject.
 pub(super) fn check(schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
+    let before = errors.len();
+    forbidden(schema, path, errors);
+    if errors.len() == before {
+        values(schema, path, errors);
+    }
+}
+
+/// Reports the defaults that their schemas reject.
+fn values(schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
     // The root is an object with type and metadata, even if the schema does not say so.
     let mut root = schema.clone();
     root.extensions.embedded_resource = true;
@@ -157,7 +166,7 @@ fn under(mut error: Error, path: &Path<'_>) -> Error {
 }
 
 /// Forbids defaults in the metadata of the object itself, and in maps of any metadata.
-pub(super) fn forbidden(schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn forbidden(schema: &Structural, path: &Path<'_>, errors: &mut Vec<Error>) {
     let root = Place {
         root: true,
         ..Place::default()
