@@ -73,10 +73,10 @@ pub struct Kubeconfig {
 impl Kubeconfig {
     /// The file in the data directory, or `path`, which may have other entries.
     #[must_use]
-    pub fn new(path: Option<&Path>, own: PathBuf, data_dir: &Path) -> Self {
+    pub fn new(path: Option<&Path>, own: &Path, data_dir: &Path) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self {
-            path: path.map_or_else(|| own.clone(), absolute),
+            path: path.map_or_else(|| own.to_owned(), absolute),
             own: path.is_none_or(|path| absolute(path) == own),
             data_dir: data_dir.to_owned(),
         }

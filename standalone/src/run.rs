@@ -57,7 +57,7 @@ pub async fn run(
     let _link = link.transpose()?;
     let pki = Pki::load_or_create(&data.pki(), &options.listen.names())?;
     let kubeconfig = options.kubeconfig.as_deref();
-    let kubeconfig = Kubeconfig::new(kubeconfig, data.kubeconfig(), data.path());
+    let kubeconfig = Kubeconfig::new(kubeconfig, &data.kubeconfig(), data.path());
     kubeconfig.check_merge(&pki)?;
     let config = options.server(endpoint, &pki);
     let example = example(&catalog);

@@ -14,11 +14,11 @@ use crate::deadlines::Deadlines;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
     /// For the sender of the requests.
-    ForSender,
+    Sender,
     /// For room to send this request.
-    ForRoom(u64),
+    Room(u64),
     /// For the response to all requests.
-    ForResponse,
+    Response,
 }
 
 /// The progress of a stream of requests.
@@ -33,7 +33,7 @@ struct Observed<S> {
 
 /// Returns the stream, and its progress.
 pub(super) fn observed<S: Stream>(requests: S) -> (impl Stream<Item = S::Item>, Taken) {
-    let (waits, taken) = watch::channel(Waits::ForRoom(0));
+    let (waits, taken) = watch::channel(Waits::Room(0));
     let observed = Observed {
         requests: Box::pin(requests),
         waits,
@@ -49,9 +49,9 @@ impl Taken {
             let waits = *self.0.borrow_and_update();
             let limit = match waits {
                 // The sender has deadlines of its own.
-                Waits::ForSender => None,
-                Waits::ForRoom(_) => Some(deadlines.response),
-                Waits::ForResponse => Some(deadlines.work()),
+                Waits::Sender => None,
+                Waits::Room(_) => Some(deadlines.response),
+                Waits::Response => Some(deadlines.work()),
             };
             let changed = self.0.changed();
             match limit {
@@ -81,12 +81,12 @@ impl<S: Stream> Stream for Observed<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let polled = self.requests.as_mut().poll_next(cx);
         let waits = match &polled {
-            Poll::Pending => Waits::ForSender,
+            Poll::Pending => Waits::Sender,
             Poll::Ready(Some(_)) => {
                 self.count += 1;
-                Waits::ForRoom(self.count)
+                Waits::Room(self.count)
             }
-            Poll::Ready(None) => Waits::ForResponse,
+            Poll::Ready(None) => Waits::Response,
         };
         self.waits.send_replace(waits);
         polled

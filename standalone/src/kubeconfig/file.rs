@@ -33,7 +33,7 @@ impl Lock {
         let deadline = Instant::now() + limit;
         loop {
             let mut options = OpenOptions::new();
-            match options.write(true).create_new(true).mode(0).open(&lock) {
+            match options.write(true).create_new(true).mode(0o000).open(&lock) {
                 Ok(_) => return Ok(Self(lock)),
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::File {

@@ -44,12 +44,12 @@ impl Case {
     fn shared(&self) -> Kubeconfig {
         let data = self.folder.path().join("data");
         let path = self.folder.path().join("config");
-        Kubeconfig::new(Some(&path), data.join("kubeconfig"), &data)
+        Kubeconfig::new(Some(&path), &data.join("kubeconfig"), &data)
     }
 
     fn own(&self) -> Kubeconfig {
         let data = self.folder.path().join("data");
-        Kubeconfig::new(None, data.join("kubeconfig"), &data)
+        Kubeconfig::new(None, &data.join("kubeconfig"), &data)
     }
 }
 
