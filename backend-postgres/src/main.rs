@@ -80,7 +80,11 @@ enum Command {
 impl Command {
     fn parse(words: &[OsString]) -> Result<Self, Usage> {
         let rest = || words.iter().skip(1);
-        match rest().next().map(OsString::as_os_str).and_then(OsStr::to_str) {
+        match rest()
+            .next()
+            .map(OsString::as_os_str)
+            .and_then(OsStr::to_str)
+        {
             Some("migrate") => Ok(Self::Migrate(Box::new(command_line::parse(rest())?))),
             Some("new-epoch") => Ok(Self::NewEpoch(Box::new(command_line::parse(rest())?))),
             _ => match Documents::parse(words)? {

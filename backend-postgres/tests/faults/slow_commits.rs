@@ -49,7 +49,7 @@ async fn watchers_miss_no_event_while_commits_hang() {
     server.execute("ark", &trigger).await.expect("a trigger");
     let soak = soak(&sidecars, 24, SIZE).await;
     let session = server.session("ark").await.expect("a session");
-    let limit = Duration::from_secs(58 + 2 * longest);
+    let limit = Duration::from_secs(98 + 2 * longest);
     crate::calls::until("150 commits", limit, async || {
         session.text(LAST).await.expect("asked").as_deref() == Some("t")
     })
