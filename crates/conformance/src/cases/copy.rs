@@ -76,7 +76,7 @@ impl Content {
     /// As [`Content::of`], shared by many cases: it fails one of them only.
     pub(super) async fn prepared(store: &CaseContext) -> Check<Self> {
         let what = "filling and exporting a store";
-        store.prepare(what, Self::of(store)).await
+        store.prepare(what, Box::pin(Self::of(store))).await
     }
 
     /// Options of a call that continues an import, or of the last call.
