@@ -9,6 +9,9 @@ use sidecar::driver::Driver as _;
 use crate::driver::image::Image;
 use crate::driver::store::{Store, all, create, list, path, update};
 
+/// Name of a fault, and how to apply it.
+type Fault<'a> = (&'a str, &'a dyn Fn(&Image));
+
 /// Returns a store with some objects in its log, and those of `before` in its database.
 async fn store_with(before: usize, after: usize) -> Store {
     let mut store = Store::new();
@@ -99,7 +102,7 @@ async fn lost_commits_begin_a_new_epoch() {
     let store = store_with(3, 40).await;
     let before = store.driver.header().await.expect("header");
     let log = std::fs::read(store.folder.path().join("ark.db-wal")).expect("a log");
-    let faults: [(&str, &dyn Fn(&Image)); 8] = [
+    let faults: [Fault<'_>; 8] = [
         ("removed", &|image| image.remove("-wal")),
         ("emptied", &|image| image.truncate("-wal", 0)),
         ("cut", &|image| image.truncate("-wal", log.len() as u64 / 2)),
