@@ -7,6 +7,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::connection::refuse;
@@ -127,6 +128,9 @@ impl Alone {
         let name = name.replace('#', "%23");
         // `immutable` takes no locks and ignores log and journal.
         let file = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+        // An interrupted checkpoint may have written a header that counts pages of the log. This
+        // connection is read-only, so the option only allows to read such a file.
+        file.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
         let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'store'";
         let root = file.query_row(sql, [], |row| row.get(0)).optional()?;
@@ -175,7 +179,9 @@ fn belongs(alone: &Alone, wal: Option<&Wal>, position: Found) -> bool {
     };
     let Some(first) = wal.first else {
         // The log of an older release, or of the upgrade of its store.
-        return alone.stamp == Stamped::No && !alone.restored;
+        // A database that is unreadable without its log is checked as a whole.
+        return alone.stamp == Stamped::Unreadable
+            || (alone.stamp == Stamped::No && !alone.restored);
     };
     let last = wal.last.unwrap_or(first);
     // The first commit of a generation, before the database file has one.
@@ -249,7 +255,7 @@ fn check_journal(options: &Options) -> Result<(), Error> {
         std::fs::File::open(&options.path).and_then(|file| file.read_exact_at(&mut modes, 18));
     if read.is_ok() && modes == [2, 2] {
         let problem = format!(
-            "this journal would undo changes of {}, and belongs to another file: remove it",
+            "this journal is not of this driver, and would undo changes of {}: remove it",
             options.path.display()
         );
         return Err(refuse(&journal, problem));

@@ -144,17 +144,38 @@ impl Position {
 impl PositionFile {
     /// Opens the file, or creates it, and writes and flushes `position`.
     pub(crate) fn begin(path: &Path, position: Position) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(false);
-        let mut begun = Self {
-            file: files::private(options).open(path)?,
-            position,
-            dirty: false,
-            logged: false,
+        let open = |path: &Path, new: bool| {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create(new).truncate(new);
+            files::private(options).open(path)
         };
-        begun.write()?;
-        begun.flush()?;
-        Ok(begun)
+        let begin = |file| -> io::Result<Self> {
+            let mut begun = Self {
+                file,
+                position,
+                dirty: false,
+                logged: false,
+            };
+            begun.write()?;
+            begun.flush()?;
+            Ok(begun)
+        };
+        match open(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Under another name first: an empty file would count as damaged.
+                let mut partial = path.as_os_str().to_owned();
+                partial.push(".partial");
+                let begun = open(Path::new(&partial), true)
+                    .and_then(begin)
+                    .and_then(|begun| std::fs::rename(&partial, path).map(|()| begun));
+                if begun.is_err() {
+                    // The first error says what to do.
+                    let _ = std::fs::remove_file(&partial);
+                }
+                begun
+            }
+            file => begin(file?),
+        }
     }
 
     /// Records a commit. Call before its response is sent.

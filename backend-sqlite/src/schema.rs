@@ -140,6 +140,10 @@ fn make(partial: &Path, options: &Options) -> Result<(), Error> {
         Error::Storage(error) => explain(&options.path, &error),
         error => error,
     })?;
+    // Switching an existing file would leave a rollback journal if the process is killed.
+    connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .map_err(explained)?;
     connection.close().map_err(|(_, error)| explained(error))
 }
 

@@ -215,3 +215,23 @@ async fn second_driver_without_the_lock_is_detected() {
     );
     assert!(error.message.contains("start again"), "{error:?}");
 }
+
+#[tokio::test]
+async fn crash_during_a_checkpoint_is_recovered() {
+    let store = store_with(3, 200).await;
+    let expected = store.driver.header().await.expect("header");
+    let image = Image::of(&store);
+    // A checkpoint writes pages in ascending order: the header comes first, and counts pages that
+    // the file does not have yet.
+    let log = std::fs::read(image.file("-wal")).expect("a log");
+    let header = log[32..].chunks_exact(24 + 4096).rev();
+    let mut header = header.filter(|frame| frame[..4] == [0, 0, 0, 1]);
+    let header = &header.next().expect("the first page is in the log")[24..];
+    let mut database = std::fs::read(image.file("")).expect("a database");
+    let pages = u32::from_be_bytes(header[28..32].try_into().expect("four bytes"));
+    assert!(u64::from(pages) * 4096 > database.len() as u64);
+    database[..4096].copy_from_slice(header);
+    std::fs::write(image.file(""), database).expect("written");
+    let (epoch, found) = names(&image).await;
+    assert_eq!((epoch, found.len()), (expected.epoch, 203));
+}

@@ -51,7 +51,9 @@ impl Program {
 
     /// As [`Self::start`], with a given command.
     pub(crate) async fn start_as(&mut self, mut command: Command) -> Client {
-        let child = command.stderr(Stdio::null()).spawn();
+        let log = self.folder.path().join("stderr");
+        let stderr = std::fs::File::create(&log).expect("a log");
+        let child = command.stderr(Stdio::from(stderr)).spawn();
         let child = child.expect("the program starts");
         self.child = Some(child);
         let client = client(&self.socket());
@@ -62,7 +64,10 @@ impl Program {
             .await
             .is_err()
         {
-            assert!(Instant::now() < deadline, "the program never answers");
+            if Instant::now() >= deadline {
+                let log = std::fs::read_to_string(&log).expect("a log");
+                panic!("the program never answers: {log}");
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         client
