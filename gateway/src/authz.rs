@@ -7,7 +7,9 @@ mod subject_access_review;
 
 use std::sync::Arc;
 
+use api_types::gvk::GroupResource;
 use api_types::request_info::RequestInfo;
+use api_types::status::ApiError;
 
 pub use self::authorizer::{Attributes, Authorizer, Decision, Error, Verdict};
 pub use self::built_in::{AlwaysAllowPaths, InvalidPath, PrivilegedGroups, TrustFrontProxy};
@@ -23,8 +25,10 @@ pub struct Permit {
 
 /// Calls authorizers in order. The first that allows or denies decides; if none does, the request
 /// is denied. Source: `k8s.io/apiserver/pkg/authorization/union`.
-#[derive(Debug)]
-pub struct Authorizers(Vec<Box<dyn Authorizer>>);
+///
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authorizers(Vec<Arc<dyn Authorizer>>);
 
 /// Why a request has no [`Permit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +57,30 @@ impl Permit {
     pub fn user(&self) -> &User {
         &self.user
     }
+
+    /// The authorized user, shared.
+    pub(crate) fn shared_user(&self) -> Arc<User> {
+        Arc::clone(&self.user)
+    }
+}
+
+impl Rejection {
+    /// The response to a request whose handler needs another right.
+    pub(crate) fn into_error(self) -> ApiError {
+        match self {
+            Self::Denied(denied) => {
+                let resource = GroupResource::new(&denied.group, &denied.resource);
+                ApiError::forbidden(&resource, &denied.name, &denied.sentence)
+            }
+            Self::Failed(error) => ApiError::internal(error),
+        }
+    }
 }
 
 impl Authorizers {
     /// The union of these authorizers, in this order.
     pub fn new(authorizers: Vec<Box<dyn Authorizer>>) -> Self {
-        Self(authorizers)
+        Self(authorizers.into_iter().map(Arc::from).collect())
     }
 
     /// Allows everything to members of `system:masters`, and probes to everybody.
@@ -72,7 +94,7 @@ impl Authorizers {
     /// Adds an authorizer behind the others.
     #[must_use]
     pub fn and(mut self, authorizer: impl Authorizer) -> Self {
-        self.0.push(Box::new(authorizer));
+        self.0.push(Arc::new(authorizer));
         self
     }
 

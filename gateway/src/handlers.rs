@@ -14,6 +14,7 @@ mod list;
 mod selection;
 mod watch;
 
+mod apply;
 mod create;
 mod delete;
 mod delete_collection;
@@ -30,7 +31,7 @@ use axum::body::Body;
 use http::{Request, Response};
 
 use crate::admission::Chain;
-use crate::authz::Permit;
+use crate::authz::{Authorizers, Permit};
 use crate::codec;
 use crate::health::Health;
 use crate::registry::Registry;
@@ -60,6 +61,8 @@ pub struct Api {
     pub namespaces: Namespaces,
     /// The write path.
     registry: Registry,
+    /// Decide about requests that need the right of another verb as well.
+    authorizers: Authorizers,
 }
 
 /// Source of namespaces.
@@ -87,6 +90,7 @@ impl Api {
         Self {
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
             registry: Registry::new(store.clone(), Arc::new(Chain::default())),
+            authorizers: Authorizers::built_in(),
             store,
             metrics,
             paths,
@@ -107,6 +111,16 @@ impl Api {
     #[must_use]
     pub fn with_admission(mut self, chain: Chain) -> Self {
         self.registry = Registry::new(self.store.clone(), Arc::new(chain));
+        self
+    }
+}
+
+impl Api {
+    /// As [`Self::new`], with the authorizers of requests, of which the default are
+    /// [`Authorizers::built_in`].
+    #[must_use]
+    pub fn with_authorizers(mut self, authorizers: Authorizers) -> Self {
+        self.authorizers = authorizers;
         self
     }
 }

@@ -50,5 +50,6 @@ pub mod config;
 
 pub mod compute;
 mod fair_queue;
+pub mod fields;
 pub mod reply;
 pub mod telemetry;

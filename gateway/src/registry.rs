@@ -7,6 +7,7 @@ mod stage;
 
 mod plan;
 
+mod apply;
 mod create;
 mod delete;
 mod patch;
@@ -16,6 +17,7 @@ mod scale;
 pub(crate) mod identity;
 mod live;
 
+pub(crate) use apply::{Apply, Authorize};
 pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use patch::{Body, Patch};
@@ -86,6 +88,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Written {
     /// Compact JSON in the version of the request, with `metadata.resourceVersion`.
     pub bytes: Bytes,
+    /// Whether the object did not exist before.
+    pub created: bool,
 }
 
 impl Registry {
@@ -177,6 +181,7 @@ impl Written {
         }
         Self {
             bytes: kube_json::to_vec(&object).into(),
+            created: false,
         }
     }
 
@@ -225,6 +230,7 @@ impl Written {
         let bytes = bytes.ok_or_else(|| ApiError::internal("an object without metadata"))?;
         Ok(Self {
             bytes: bytes.into(),
+            created: false,
         })
     }
 }

@@ -9,6 +9,7 @@ mod load;
 
 mod body_limit;
 mod resource;
+mod typed;
 
 mod catalog;
 
@@ -19,6 +20,7 @@ pub use catalog::{Catalog, Conflict};
 pub use load::{LoadError, Manifest, fingerprint, parse, read_paths};
 pub use resource::Resource;
 pub use served::Served;
+pub(crate) use typed::Typed;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::reload::Reload;
 use super::{App, Build, Error, InProcess, Io, Process, Upstream};
 use crate::admission::Chain;
 use crate::auth::Certificates;
+use crate::authz::Authorizers;
 use crate::compute::Pool;
 use crate::config::{self, Delegation};
 use crate::handlers::Api;
@@ -45,6 +46,7 @@ struct Shared {
     lifecycle: Lifecycle,
     upstream: Upstream,
     delegation: Delegation,
+    authorizers: Authorizers,
 }
 
 impl Builder {
@@ -138,7 +140,8 @@ impl Builder {
             namespaces,
         )
         .with_build(build)
-        .with_admission(shared.upstream.admission(self.admission));
+        .with_admission(shared.upstream.admission(self.admission))
+        .with_authorizers(shared.authorizers.clone());
         Ok(shared.service(api, Some(Storage { task, workers })))
     }
 }
@@ -150,6 +153,7 @@ impl Shared {
         let certificates = upstream.certificates(config.tls)?;
         Ok(Self {
             certificates: certificates.reporting(expirations.clone()),
+            authorizers: upstream.authorizers(&config.delegation, &metrics),
             metrics,
             expirations,
             limits: Limits::with(limits),
@@ -164,7 +168,7 @@ impl Shared {
         let trusted = Certificates::new(self.certificates.trust());
         let stack = Stack {
             authenticators: upstream.authenticators(trusted, &self.delegation, &metrics),
-            authorizers: upstream.authorizers(&self.delegation, &metrics),
+            authorizers: self.authorizers,
             limits: self.limits,
             lifecycle: self.lifecycle,
             metrics,

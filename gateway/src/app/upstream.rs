@@ -12,6 +12,7 @@ use crate::admission::{Chain, NamespaceLifecycle};
 use crate::auth::{Authenticators, BearerToken, Certificates};
 use crate::authz::{Authorizers, PrivilegedGroups, SubjectAccessReview, TrustFrontProxy};
 use crate::config::{self, Delegation};
+use crate::fields::FieldManagement;
 use crate::health::Health;
 use crate::kube::informer::{AuthenticationInformer, Namespaces};
 use crate::kube::reviews::{SubjectAccessReviews, TokenReviews};
@@ -151,8 +152,9 @@ impl Upstream {
         authorizers
     }
 
-    /// Adds the steps that need the cluster.
+    /// Adds field management, and the steps that need the cluster.
     pub(super) fn admission(&self, mut chain: Chain) -> Chain {
+        chain.fields.push(Box::new(FieldManagement));
         if let Some(namespaces) = self.namespaces.clone() {
             chain
                 .gates

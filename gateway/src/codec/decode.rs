@@ -137,10 +137,6 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
         unknown.extend(coerce::embedded(&mut object, schema, Mode::Strict).map_err(malformed)?);
         default::apply(&mut object, schema, served.resource().body_limit())?;
     }
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        // Field management is part of server-side apply (docs/adr/0003-field-management-later.md).
-        metadata.remove("managedFields");
-    }
     let unknown = unknown
         .into_iter()
         .map(|path| format!("unknown field \"{path}\""));

@@ -23,6 +23,9 @@ pub(super) async fn patch(
     call: &mut Call,
     part: Part,
 ) -> Result<Response<body::Body>, ApiError> {
+    if media_type::of_patch(call.header(&CONTENT_TYPE))? == PatchType::Apply {
+        return super::apply::apply(api, call, part).await;
+    }
     let (negotiated, body) = read(api, call).await?;
     let target = call.target(body.options.dry_run(), body.options.field_manager());
     let plan = Patch { part, body };

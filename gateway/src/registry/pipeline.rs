@@ -34,7 +34,15 @@ pub(super) async fn run<P: Plan>(
         (_, Some(turn)) if turn.waited => Live::fresh(registry, target).await?,
         (Operation::Update | Operation::Delete, _) => Live::cached(registry, target).await?,
     };
+    let mut authorized = false;
     loop {
+        if !authorized
+            && matches!(live.current, Current::Absent)
+            && let Some(authorization) = plan.creation()
+        {
+            authorization.await?;
+            authorized = true;
+        }
         let validated = match validated(registry, target, &plan, &live.current).await {
             Ok(validated) => validated,
             Err(error) if live.fresh || is_overload(&error) => return Err(error),
@@ -122,6 +130,7 @@ async fn commit(
         change,
     } = validated;
     let key = ObjectKey::new(&target.namespace, &name);
+    let created = matches!(change, Change::Create { .. });
     let (action, value, shown) = match change {
         Change::DryRun(outcome) if expected.is_some() => return Ok(Ok(outcome)),
         // The other operations have read the object from the backend.
@@ -170,7 +179,7 @@ async fn commit(
             Written::stored(&compute, target, &value, revision).await?
         }
     };
-    Ok(Ok(Outcome::Present(written)))
+    Ok(Ok(Outcome::Present(Written { created, ..written })))
 }
 
 /// A result that is not derived from the stored bytes.

@@ -1,6 +1,7 @@
 //! The interface of the kinds of writes.
 
 use api_types::status::ApiError;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::Target;
@@ -12,7 +13,7 @@ use crate::strategy::prepare::Part;
 /// One kind of write. The pipeline calls it for a candidate and does everything else. After a
 /// conflict it calls it again.
 pub(crate) trait Plan: Send + Sync + 'static {
-    /// The operation for admission and validation.
+    /// The operation for admission and validation, if the object exists or `creation` is none.
     fn operation(&self) -> Operation {
         Operation::Update
     }
@@ -50,6 +51,16 @@ pub(crate) trait Plan: Send + Sync + 'static {
         target: &Target,
         old: Option<&Value>,
     ) -> Result<Option<Value>, ApiError>;
+
+    /// Authorizes the creation of an object that does not exist; none if the write needs one.
+    fn creation(&self) -> Option<BoxFuture<'_, Result<(), ApiError>>> {
+        None
+    }
+
+    /// Whether the candidate has its field managers already.
+    fn manages_fields(&self) -> bool {
+        false
+    }
 
     /// Completes the new object after mutating admission.
     fn complete(&self, _object: &mut Value) {}

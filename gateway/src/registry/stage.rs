@@ -25,6 +25,7 @@ use crate::strategy::{finalizers, prepare, validate};
 pub(super) struct Candidate<P> {
     target: Target,
     plan: Arc<P>,
+    operation: Operation,
     current: Current,
     old: Option<Value>,
     /// None if the object is to be deleted.
@@ -91,8 +92,12 @@ impl<P: Plan> Candidate<P> {
         current: Current,
     ) -> Result<Self, ApiError> {
         plan.check(&target, &current)?;
+        let operation = match &current {
+            Current::Absent if plan.creation().is_some() => Operation::Create,
+            _ => plan.operation(),
+        };
         let old = match &current {
-            Current::Present(stored) if plan.operation() != Operation::Create => Some(stored),
+            Current::Present(stored) if operation != Operation::Create => Some(stored),
             _ => None,
         };
         let old = old.map(|stored| live::tree(&target, stored)).transpose()?;
@@ -100,16 +105,17 @@ impl<P: Plan> Candidate<P> {
         let mut new = plan.candidate(run, &target, old.as_ref())?;
         run.check()?;
         if let Some(new) = &mut new {
-            if plan.operation() != Operation::Delete {
+            if operation != Operation::Delete {
                 prepare::in_namespace(new, &target.namespace)?;
             }
-            if plan.operation() == Operation::Create {
+            if operation == Operation::Create {
                 target.name = Meta::of(new).name().into();
             }
         }
         let mut candidate = Self {
             target,
             plan,
+            operation,
             current,
             old,
             new,
@@ -119,8 +125,8 @@ impl<P: Plan> Candidate<P> {
     }
 
     fn manage_fields(&mut self, chain: &Chain) -> Result<(), ApiError> {
-        let attributes = self.target.attributes(&*self.plan);
-        if attributes.operation == Operation::Delete {
+        let attributes = self.target.attributes(&*self.plan, self.operation);
+        if attributes.operation == Operation::Delete || self.plan.manages_fields() {
             return Ok(());
         }
         let Some(new) = &mut self.new else {
@@ -134,7 +140,7 @@ impl<P: Plan> Candidate<P> {
 
     /// Runs mutating admission.
     pub(super) async fn mutate(mut self, chain: &Chain) -> Result<Admitted<P>, ApiError> {
-        let attributes = self.target.attributes(&*self.plan);
+        let attributes = self.target.attributes(&*self.plan, self.operation);
         chain
             .mutate(&attributes, self.old.as_ref(), &mut self.new)
             .await?;
@@ -146,7 +152,7 @@ impl<P: Plan> Candidate<P> {
 
     /// Continues in the same job if mutating admission has no steps for the operation.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
-        if chain.mutates(self.plan.operation()) {
+        if chain.mutates(self.operation) {
             return Ok(Next::Mutate(run.drop_on_pool(self)));
         }
         let admitted = Admitted {
@@ -179,11 +185,12 @@ impl<P: Plan> Admitted<P> {
         let Candidate {
             target,
             plan,
+            operation,
             current,
             old,
             new,
         } = &mut candidate;
-        let operation = plan.operation();
+        let operation = *operation;
         let Some(new) = new.as_mut().filter(|_| operation != Operation::Delete) else {
             return Ok(Checked(candidate));
         };
@@ -229,6 +236,7 @@ impl<P: Plan> Checked<P> {
         let Candidate {
             target,
             plan,
+            operation,
             old,
             new,
             ..
@@ -237,23 +245,26 @@ impl<P: Plan> Checked<P> {
             old: old.as_ref(),
             new: new.as_ref(),
         };
-        chain.review(&target.attributes(&**plan), objects).await?;
+        chain
+            .review(&target.attributes(&**plan, *operation), objects)
+            .await?;
         Ok(Reviewed(self))
     }
 
     fn encode(self) -> Result<Validated, ApiError> {
         let Candidate {
             target,
-            plan,
+            operation,
             current,
             old,
             new,
+            ..
         } = self.0;
-        let (name, expected) = match (plan.operation(), &new) {
+        let (name, expected) = match (operation, &new) {
             (Operation::Create, Some(new)) => (Meta::of(new).name().into(), None),
             _ => (Arc::clone(&target.name), current.revision()),
         };
-        let change = match (plan.operation(), new) {
+        let change = match (operation, new) {
             (_, None) => Change::delete(&target, &current, None),
             (Operation::Create, Some(new)) => Change::create(&target, new)?,
             (Operation::Delete, Some(new)) => Change::delay(&target, &current, new)?,
@@ -290,7 +301,11 @@ impl Change {
     fn create(target: &Target, mut new: Value) -> Result<Self, ApiError> {
         if target.dry_run {
             let written = Written::as_if_stored(target, new, None)?;
-            return Ok(Self::DryRun(Outcome::Present(written)));
+            let created = true;
+            return Ok(Self::DryRun(Outcome::Present(Written {
+                created,
+                ..written
+            })));
         }
         let revision = Meta::of(&new).resource_version();
         if revision.parse::<u64>().is_ok_and(|number| number != 0) {
@@ -364,9 +379,13 @@ impl Change {
 
 impl Target {
     /// The attributes of the write for admission.
-    pub(super) fn attributes<'a>(&'a self, plan: &'a impl Plan) -> Attributes<'a> {
+    pub(super) fn attributes<'a>(
+        &'a self,
+        plan: &'a impl Plan,
+        operation: Operation,
+    ) -> Attributes<'a> {
         Attributes {
-            operation: plan.operation(),
+            operation,
             verb: &self.origin.verb,
             served: &self.served,
             subresource: &self.origin.subresource,

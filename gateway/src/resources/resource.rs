@@ -1,11 +1,13 @@
 //! A resource definition and derived data.
 
 use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::OnceLock;
 
 use api_types::gvk::{GroupKind, GroupResource};
 use crd_schema::{Definition, Scope, SelectableField, Structural, Version, stored};
 use serde_json::Value;
 
+use super::typed::Typed;
 use crate::store::ResourceId;
 
 /// A served resource with all its versions.
@@ -28,6 +30,8 @@ pub struct Resource {
 struct PerVersion {
     api_version: String,
     has_rules: bool,
+    /// Compiled by the first write. None if the schema cannot be compiled.
+    typed: OnceLock<Option<Typed>>,
 }
 
 impl Resource {
@@ -140,6 +144,26 @@ impl Resource {
         self.definition.versions[index].deprecated.as_deref()
     }
 
+    /// How objects are merged, by index of the version.
+    pub(super) fn typed_at(&self, index: usize) -> Option<&Typed> {
+        let schema = &self.definition.versions.get(index)?.schema;
+        let typed = self.versions.get(index)?.typed.get_or_init(|| {
+            let typed = Typed::compile(schema).or_else(|error| {
+                let id = &self.id;
+                tracing::warn!(%error, resource = %id, "cannot merge by schema, lists are replaced");
+                Typed::deduced()
+            });
+            typed.ok()
+        });
+        typed.as_ref()
+    }
+
+    /// Index of a version, served or not, by `group/version`.
+    pub(super) fn index_of(&self, api_version: &str) -> Option<usize> {
+        let mut versions = self.versions.iter();
+        versions.position(|version| version.api_version == api_version)
+    }
+
     pub(super) fn has_rules_at(&self, index: usize) -> bool {
         self.versions[index].has_rules
     }
@@ -150,6 +174,7 @@ impl PerVersion {
         Self {
             api_version: format!("{}/{}", definition.group, version.name),
             has_rules: has_rules(&version.schema),
+            typed: OnceLock::new(),
         }
     }
 }

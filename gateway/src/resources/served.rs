@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_types::gvk::{GroupKind, GroupResource};
 use crd_schema::{Structural, Version};
 
-use super::Resource;
+use super::{Resource, Typed};
 
 /// A resource in a served version; cheap to clone.
 #[derive(Debug, Clone)]
@@ -60,6 +60,17 @@ impl Served {
     #[must_use]
     pub fn schema(&self) -> &Structural {
         &self.version().schema
+    }
+
+    /// How objects of the version are merged.
+    pub(crate) fn typed(&self) -> Option<&Typed> {
+        self.resource.typed_at(self.index)
+    }
+
+    /// How objects of another version, `group/version`, are merged; none if it does not exist.
+    pub(crate) fn typed_in(&self, api_version: &str) -> Option<&Typed> {
+        let index = self.resource.index_of(api_version)?;
+        self.resource.typed_at(index)
     }
 
     /// Whether the schema has CEL rules.

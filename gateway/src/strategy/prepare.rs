@@ -82,10 +82,12 @@ fn main(object: &mut Value, old: &Value, has_status: bool) {
     }
 }
 
-/// The old object with the new status.
+/// The old object with the new status and its managers.
 fn status(object: &mut Value, old: &Value) {
     let status = object.as_object_mut().and_then(|map| map.remove("status"));
+    let managers = Meta::of(object).get("managedFields").cloned();
     *object = old.clone();
+    edit::set(object, "managedFields", managers);
     if let Value::Object(map) = object {
         match status {
             Some(status) => map.insert("status".to_owned(), status),

@@ -1,0 +1,274 @@
+//! Entries of `metadata.managedFields`.
+//!
+//! Source: `k8s.io/apimachinery/pkg/util/managedfields/internal/managedfields.go`.
+
+use std::collections::BTreeMap;
+
+use api_types::meta::Meta;
+use api_types::time;
+use serde_json::{Map, Value, json};
+use structured_merge::{FieldsReader, Managers, Owned, Schema};
+
+use super::managed::Managed;
+
+/// Identity of an entry: everything except its fields and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) manager: String,
+    pub(super) operation: Operation,
+    /// Version in which the fields are named; empty for an apply, which keeps one entry in all
+    /// versions.
+    pub(super) api_version: String,
+    pub(super) subresource: String,
+}
+
+/// How a manager wrote its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Operation {
+    Apply,
+    Update,
+}
+
+/// Why entries cannot be read. The texts are kube-apiserver's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EntryError {
+    #[error("operation must be `Apply` or `Update`")]
+    Operation,
+    #[error("apiVersion must not be empty")]
+    NoVersion,
+    #[error("missing fieldsType in managed fields entry {0}")]
+    NoFieldsType(usize),
+    #[error("invalid fieldsType {fields_type:?} in managed fields entry {at}")]
+    FieldsType { fields_type: String, at: usize },
+    #[error("error decoding versioned set from {identity}: {error}")]
+    Fields { identity: String, error: String },
+}
+
+impl Operation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
+}
+
+impl Identity {
+    /// The identity as JSON, the key of [`Managers`]. The members are in Go's order, because
+    /// conflicts are sorted by this text.
+    pub(super) fn key(&self) -> String {
+        let mut members = Vec::with_capacity(4);
+        let mut member = |name: &str, value: &str| {
+            if !value.is_empty() {
+                members.push(format!("{name:?}:{}", Value::from(value)));
+            }
+        };
+        member("manager", &self.manager);
+        member("operation", self.operation.as_str());
+        member("apiVersion", &self.api_version);
+        member("subresource", &self.subresource);
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// Reads the key of [`Managers`]; `None` for the key of the write itself.
+    pub(super) fn of_key(key: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(key).ok()?;
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        Some(Self {
+            manager: text("manager"),
+            operation: match value["operation"].as_str()? {
+                "Apply" => Operation::Apply,
+                _ => Operation::Update,
+            },
+            api_version: text("apiVersion"),
+            subresource: text("subresource"),
+        })
+    }
+}
+
+/// Reads the entries of an object; no managers if it has none.
+///
+/// # Errors
+/// If an entry is malformed.
+pub(super) fn read(object: &Value, names: &Schema) -> Result<Managed, EntryError> {
+    let reader = FieldsReader {
+        names: Some(names),
+        ..FieldsReader::default()
+    };
+    let mut managed = Managed::default();
+    for (at, entry) in list(object).into_iter().flatten().enumerate() {
+        let text = |name: &str| entry[name].as_str().unwrap_or_default();
+        let operation = match text("operation") {
+            "Apply" => Operation::Apply,
+            "Update" => Operation::Update,
+            _ => return Err(EntryError::Operation),
+        };
+        let api_version = text("apiVersion");
+        if api_version.is_empty() {
+            return Err(EntryError::NoVersion);
+        }
+        match text("fieldsType") {
+            "FieldsV1" => {}
+            "" => return Err(EntryError::NoFieldsType(at)),
+            fields_type => {
+                let fields_type = fields_type.to_owned();
+                return Err(EntryError::FieldsType { fields_type, at });
+            }
+        }
+        let applied = operation == Operation::Apply;
+        let identity = Identity {
+            manager: text("manager").to_owned(),
+            operation,
+            api_version: if applied { "" } else { api_version }.to_owned(),
+            subresource: text("subresource").to_owned(),
+        };
+        let key = identity.key();
+        let set = reader
+            .read_value(&entry["fieldsV1"])
+            .map_err(|error| EntryError::Fields {
+                identity: key.clone(),
+                error: error.to_string(),
+            })?;
+        let owned = Owned {
+            set,
+            version: api_version.to_owned(),
+            applied,
+        };
+        let time = text("time");
+        if !time.is_empty() {
+            managed.times.insert(key.clone(), time.to_owned());
+        }
+        managed.managers.insert(key, owned);
+    }
+    Ok(managed)
+}
+
+/// Whether the object asks to forget all managers: an empty list, or one empty entry.
+pub(super) fn is_reset(object: &Value) -> bool {
+    match list(object).map(Vec::as_slice) {
+        Some([]) => true,
+        Some([Value::Object(entry)]) => entry.is_empty(),
+        Some(_) | None => false,
+    }
+}
+
+/// Whether the object has the member, even empty.
+pub(super) fn is_present(object: &Value) -> bool {
+    object["metadata"]
+        .get("managedFields")
+        .is_some_and(|it| !it.is_null())
+}
+
+/// Removes the entries.
+pub(super) fn remove(object: &mut Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+}
+
+/// Writes the entries in Kubernetes' order; removes the member if there are none.
+pub(super) fn write(managed: &Managed, object: &mut Value) {
+    let entries = encode(&managed.managers, &managed.times);
+    if entries.is_empty() {
+        return remove(object);
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("managedFields".to_owned(), entries.into());
+    }
+}
+
+/// Copies the times of the stored entries if the objects differ in nothing else, so that the write
+/// becomes a no-op.
+///
+/// Source: `k8s.io/apiserver/pkg/endpoints/handlers/fieldmanager/equality.go`.
+pub(super) fn keep_times(old: &Value, new: &mut Value) {
+    let (Some(before), Some(after)) = (list(old), list(new)) else {
+        return;
+    };
+    let same = |(a, b): (&Value, &Value)| {
+        let entry = |value: &Value| {
+            let members = value.as_object().into_iter().flatten();
+            let members = members.filter(|(name, _)| *name != "time");
+            members
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect::<Map<_, _>>()
+        };
+        entry(a) == entry(b)
+    };
+    if before.len() != after.len()
+        || before == after
+        || !before.iter().zip(after).all(same)
+        || !same_otherwise(old, new)
+    {
+        return;
+    }
+    let before = before.clone();
+    new["metadata"]["managedFields"] = before.into();
+}
+
+/// Whether two objects are equal except for their entries and revisions.
+fn same_otherwise(a: &Value, b: &Value) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return false;
+    };
+    a.len() == b.len()
+        && a.iter().all(|(name, value)| match b.get(name) {
+            Some(other) if name == "metadata" => same_metadata(value, other),
+            other => other == Some(value),
+        })
+}
+
+fn same_metadata(a: &Value, b: &Value) -> bool {
+    let members = |value: &Value| -> Vec<(String, Value)> {
+        let map = value.as_object().into_iter().flatten();
+        let counted = |name: &str| !["managedFields", "resourceVersion"].contains(&name);
+        map.filter(|(name, _)| counted(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    members(a) == members(b)
+}
+
+fn list(object: &Value) -> Option<&Vec<Value>> {
+    Meta::of(object).get("managedFields")?.as_array()
+}
+
+fn encode(managers: &Managers, times: &BTreeMap<String, String>) -> Vec<Value> {
+    let entries = managers.iter().filter_map(|(key, owned)| {
+        let identity = Identity::of_key(key)?;
+        let time = times.get(key).map(String::as_str).unwrap_or_default();
+        Some((identity, owned, time))
+    });
+    let mut entries: Vec<_> = entries.collect();
+    let seconds = |text: &str| time::parse(text).map_or(0, |time| time.as_second());
+    entries.sort_by(|(a, a_owned, a_time), (b, b_owned, b_time)| {
+        let order = |identity: &Identity, owned: &Owned, time: &str| {
+            (
+                identity.operation,
+                seconds(time),
+                identity.manager.clone(),
+                owned.version.clone(),
+                identity.subresource.clone(),
+            )
+        };
+        order(a, a_owned, a_time).cmp(&order(b, b_owned, b_time))
+    });
+    let entries = entries.into_iter().map(|(identity, owned, time)| {
+        let mut entry = json!({
+            "apiVersion": owned.version,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": owned.set.to_value(),
+            "operation": identity.operation.as_str(),
+        });
+        let texts = [
+            ("manager", identity.manager.as_str()),
+            ("subresource", &identity.subresource),
+            ("time", time),
+        ];
+        for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+            entry[name] = text.into();
+        }
+        entry
+    });
+    entries.collect()
+}

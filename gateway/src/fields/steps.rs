@@ -1,0 +1,166 @@
+//! The managers after a write that is not an apply.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater, ValidationErrors};
+
+use super::cap;
+use super::entries::{self, Identity, Operation};
+use super::managed::Managed;
+use super::version::Versions;
+use crate::admission::Attributes;
+use crate::resources::Typed;
+
+/// Temporary manager of the write. Its fields are added to those of the real one, whose earlier
+/// fields are treated like those of any other manager.
+const CURRENT: &str = "current-operation";
+
+/// Fields that nobody owns.
+const UNOWNED: [&str; 8] = [
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+];
+
+/// Records the manager of an update. Managers that cannot be computed are dropped, so that the
+/// write succeeds; kube-apiserver does the same.
+pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut Value) {
+    let Some(typed) = attributes.served.typed() else {
+        return entries::remove(new);
+    };
+    let managed = known(attributes, old, new, typed);
+    entries::remove(new);
+    // Objects without managers stay without, except new ones.
+    if managed.managers.is_empty() && old.is_some() {
+        return;
+    }
+    let api_version = attributes.served.api_version();
+    let empty = json!({"apiVersion": api_version, "kind": attributes.served.kind()});
+    let live = old.cloned().unwrap_or(empty);
+    let writer = Identity {
+        manager: attributes.field_manager.to_owned(),
+        operation: Operation::Update,
+        api_version: api_version.to_owned(),
+        subresource: attributes.subresource.to_owned(),
+    };
+    let live = Source {
+        object: live,
+        typed,
+    };
+    match written(attributes, live, new, managed, &writer) {
+        Ok(managed) => entries::write(&managed, new),
+        Err(error) => tracing::debug!(%error, "cannot compute the managers of an object"),
+    }
+    if let Some(old) = old {
+        entries::keep_times(old, new);
+    }
+}
+
+/// A value, and how it is merged.
+pub(super) struct Source<'a> {
+    pub(super) object: Value,
+    pub(super) typed: &'a Typed,
+}
+
+/// The managers before the write: those that the client sent with the object, or the stored ones.
+fn known(attributes: &Attributes<'_>, old: Option<&Value>, new: &Value, typed: &Typed) -> Managed {
+    let stored = || {
+        let read = old.map(|old| entries::read(old, typed.schema()));
+        read.and_then(Result::ok).unwrap_or_default()
+    };
+    // A subresource cannot set managers.
+    if !attributes.subresource.is_empty() {
+        return stored();
+    }
+    if entries::is_reset(new) {
+        return Managed::default();
+    }
+    match entries::read(new, typed.schema()) {
+        Ok(managed) if !managed.managers.is_empty() => managed,
+        // Clients that do not know managers must not remove them.
+        Ok(_) | Err(_) => stored(),
+    }
+}
+
+/// The managers after `writer` wrote `new` over `live`.
+pub(super) fn written(
+    attributes: &Attributes<'_>,
+    live: Source<'_>,
+    new: &mut Value,
+    mut managed: Managed,
+    writer: &Identity,
+) -> Result<Managed, UpdateError<ValidationErrors>> {
+    let typed = live.typed;
+    let Ok(live) = typed.written(live.object) else {
+        // Stored before the schema changed: the managers stay as they are.
+        return Ok(managed);
+    };
+    let shared = Arc::new(std::mem::take(new));
+    let updated = typed.written(Arc::clone(&shared)).map(|new| {
+        let version = attributes.served.api_version();
+        updater(attributes).update(&live, &new, version, &managed.managers, CURRENT)
+    });
+    *new = Arc::unwrap_or_clone(shared);
+    let Ok(updated) = updated else {
+        return Ok(managed);
+    };
+    managed.managers = updated?;
+    strip(&mut managed, CURRENT);
+    if let Some(current) = managed.managers.remove(CURRENT) {
+        let key = writer.key();
+        let set = match managed.managers.get(&key) {
+            Some(before) => current.set.union(&before.set),
+            None => current.set.clone(),
+        };
+        managed
+            .managers
+            .insert(key.clone(), Owned { set, ..current });
+        managed.touch(&key);
+    }
+    cap::cap(&mut managed);
+    Ok(managed)
+}
+
+/// An updater that ignores what the strategy resets: `status` on the object, `spec` on its status.
+pub(super) fn updater<'a>(attributes: &Attributes<'a>) -> Updater<Versions<'a>> {
+    let served = attributes.served;
+    let mut updater = Updater::new(Versions(served));
+    let reset = match attributes.subresource {
+        "" if served.version().status => Some("status"),
+        "status" => Some("spec"),
+        _ => None,
+    };
+    if let Some(reset) = reset {
+        let path = [Path::fields([reset])];
+        let filter = Filter::Exclude(path.iter().collect());
+        let version = served.api_version().to_owned();
+        updater.filters.insert(version, filter);
+    }
+    updater
+}
+
+/// Removes the fields that nobody owns from the set of a manager.
+pub(super) fn strip(managed: &mut Managed, key: &str) {
+    let Some(owned) = managed.managers.get_mut(key) else {
+        return;
+    };
+    owned.set = owned.set.difference(&unowned());
+    if owned.set.is_empty() {
+        managed.managers.remove(key);
+    }
+}
+
+fn unowned() -> FieldSet {
+    let top = ["apiVersion", "kind", "metadata"];
+    let top = top.into_iter().map(|name| Path::fields([name]));
+    let below = UNOWNED.into_iter().chain(["resourceVersion"]);
+    let below = below.map(|name| Path::fields(["metadata", name]));
+    let paths: Vec<Path> = top.chain(below).collect();
+    paths.iter().collect()
+}

@@ -1,0 +1,80 @@
+//! `PATCH` of an object or its status by server-side apply.
+
+use std::sync::Arc;
+
+use api_types::media_type::Format;
+use api_types::options::PatchOptions;
+use api_types::request_info::Verb;
+use api_types::status::ApiError;
+use axum::body;
+use futures_util::FutureExt as _;
+use http::{Response, StatusCode};
+use kube_json::Parsed;
+
+use super::call::{in_time, named};
+use super::{Api, Call};
+use crate::codec::{Negotiated, decode};
+use crate::compute::Run;
+use crate::registry::{Apply, Authorize};
+use crate::strategy::prepare::Part;
+
+/// Applies a configuration; creates the object if it does not exist.
+pub(super) async fn apply(
+    api: &Api,
+    call: &mut Call,
+    part: Part,
+) -> Result<Response<body::Body>, ApiError> {
+    named(&call.info)?;
+    let negotiated = Negotiated::of(&call.head)?;
+    let body = call.read_body().await?;
+    let options = PatchOptions::parse(call.query(), true)?;
+    let weight = decode::weight(Format::Yaml, &body);
+    let parse = move |_: &Run| kube_json::yaml::parse(&body);
+    let parsed = call.compute(api).run(weight, parse).await?;
+    let malformed = |problem| ApiError::bad_request(format!("error decoding YAML: {problem}"));
+    let Parsed { value, duplicates } =
+        parsed.map_err(|error| ApiError::unparsed(error, malformed))?;
+    if !value.is_object() && !value.is_null() {
+        let kind = kube_json::json_kind(&value);
+        return Err(malformed(format!(
+            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {kind} into Go \
+             value of type map[string]interface {{}}"
+        )));
+    }
+    let target = call.target(options.dry_run(), options.field_manager());
+    let plan = Apply {
+        part,
+        object: value,
+        duplicates,
+        options,
+        weight,
+        authorize_create: (part == Part::Main).then(|| authorization(api, call)),
+    };
+    let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
+    let written = outcome.into_written()?;
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    call.written(api, negotiated, status, written.bytes).await
+}
+
+/// Authorizes the request as a create.
+fn authorization(api: &Api, call: &Call) -> Authorize {
+    let authorizers = api.authorizers.clone();
+    let user = call.permit.shared_user();
+    let mut info = call.info.clone();
+    info.verb = Verb::Create;
+    let info = Arc::new(info);
+    Box::new(move || {
+        let (authorizers, user, info) = (authorizers.clone(), Arc::clone(&user), Arc::clone(&info));
+        async move {
+            let permitted = authorizers.authorize(user, &info, None).await;
+            permitted
+                .map(|_| ())
+                .map_err(|rejection| rejection.into_error())
+        }
+        .boxed()
+    })
+}

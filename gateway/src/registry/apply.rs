@@ -1,0 +1,135 @@
+//! Server-side apply of an object or its status.
+
+use std::fmt;
+
+use api_types::meta::Meta;
+use api_types::options::{FieldValidation, PatchOptions};
+use api_types::status::ApiError;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use super::Target;
+use super::identity::{self, Names};
+use super::live::Current;
+use super::plan::Plan;
+use crate::admission::{Operation, Options};
+use crate::codec::decode::{self, Clean, Unfit};
+use crate::compute::Run;
+use crate::fields::{self, Config};
+use crate::strategy::prepare::Part;
+
+/// Merges a configuration into the object, or creates the object.
+pub(crate) struct Apply {
+    /// The part that may change.
+    pub part: Part,
+    /// The configuration.
+    pub object: Value,
+    /// Keys that the body repeats, as the YAML parser words them.
+    pub duplicates: Vec<String>,
+    /// The options of the request.
+    pub options: PatchOptions,
+    /// Bytes of the body, for the pool.
+    pub weight: usize,
+    /// Authorizes the creation of an object that does not exist; none for a status.
+    pub authorize_create: Option<Authorize>,
+}
+
+/// Authorizes the user of the request for another verb.
+pub(crate) type Authorize = Box<dyn Fn() -> BoxFuture<'static, Result<(), ApiError>> + Send + Sync>;
+
+impl Plan for Apply {
+    fn options(&self) -> Options<'_> {
+        Options::Patch(&self.options)
+    }
+
+    fn part(&self) -> Part {
+        self.part
+    }
+
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn check(&self, target: &Target, current: &Current) -> Result<(), ApiError> {
+        match current {
+            Current::Absent if self.authorize_create.is_some() => Ok(()),
+            current => current.expect(target).map(|_| ()),
+        }
+    }
+
+    fn creation(&self) -> Option<BoxFuture<'_, Result<(), ApiError>>> {
+        let authorize = self.authorize_create.as_ref()?;
+        Some(authorize())
+    }
+
+    fn manages_fields(&self) -> bool {
+        true
+    }
+
+    fn candidate(
+        &self,
+        run: &Run,
+        target: &Target,
+        old: Option<&Value>,
+    ) -> Result<Option<Value>, ApiError> {
+        let operation = match old {
+            Some(_) => Operation::Update,
+            None => Operation::Create,
+        };
+        let attributes = target.attributes(self, operation);
+        let config = Config {
+            object: self.object.clone(),
+            force: self.options.force(),
+        };
+        let merged = fields::apply(&attributes, old, config)?;
+        run.check()?;
+        self.report(target)?;
+        let Clean { mut object, .. } =
+            decode::clean(&target.served, merged).map_err(|unfit| match unfit {
+                Unfit::TooLarge(error) => ApiError::too_large(error),
+                unfit => ApiError::internal_plain(unfit.to_string()),
+            })?;
+        if old.is_none() {
+            let uid = Meta::of(&object).uid();
+            if !uid.is_empty() {
+                let problem = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing \
+                     object was found"
+                );
+                let resource = target.served.group_resource();
+                return Err(ApiError::conflict(resource, &target.name, problem));
+            }
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("resourceVersion");
+            }
+        }
+        identity::check(Names::of(&object), Names::asked(target))?;
+        target.deduplicate_owners(&mut object, "");
+        Ok(Some(object))
+    }
+}
+
+impl Apply {
+    /// Rejects repeated keys, or adds warnings for them.
+    fn report(&self, target: &Target) -> Result<(), ApiError> {
+        if self.duplicates.is_empty() {
+            return Ok(());
+        }
+        let problem = format!(
+            "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
+            self.duplicates.join("\n  ")
+        );
+        match self.options.field_validation() {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => target.warnings.extend(self.duplicates.clone()),
+            FieldValidation::Strict => return Err(ApiError::bad_request(problem)),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Apply {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Apply").finish_non_exhaustive()
+    }
+}
