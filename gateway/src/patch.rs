@@ -47,7 +47,7 @@ impl Patch {
     /// Parses a body.
     ///
     /// # Errors
-    /// 400 if the body is not JSON, 415 for server-side apply, which is not implemented.
+    /// 400 if the body is not JSON, 415 for a server-side apply, which is no patch of this kind.
     pub fn parse(
         kind: PatchType,
         body: &[u8],
@@ -103,7 +103,7 @@ impl Patch {
     }
 }
 
-/// 415 for an unsupported patch type. The list omits apply, which is not implemented.
+/// 415 for an apply to a scale, which is not implemented.
 #[must_use]
 pub fn unsupported() -> ApiError {
     ApiError::unsupported_media_type(&[

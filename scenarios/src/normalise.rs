@@ -6,7 +6,6 @@
 //!   continue token becomes `<at rv N>`, the newest object version not after it, because other
 //!   clients advance the store's revision too;
 //! * recent times become `<time>`, young ages `<age>`, generated parts (`mask`) `<masked>`;
-//! * managedFields are dropped, because field management is not compared;
 //! * several errors of one response are sorted, because Go reports siblings in the random order of
 //!   its maps;
 //! * discovery and OpenAPI are reduced to the groups that both servers have;

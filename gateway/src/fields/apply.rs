@@ -74,7 +74,6 @@ pub(crate) fn apply(
         subresource: attributes.subresource.to_owned(),
     }
     .key();
-    let before = managed.managers.clone();
     let Applied {
         object,
         changed,
@@ -90,7 +89,8 @@ pub(crate) fn apply(
     )?;
     managed.managers = managers;
     steps::strip(&mut managed, &key);
-    if changed || managed.managers != before {
+    // A manager that only joins the owners of unchanged fields has no time.
+    if changed {
         managed.touch(&key);
     }
     drop((live, applied));

@@ -2,7 +2,10 @@
 //!
 //! Source: `k8s.io/apimachinery/pkg/util/managedfields/internal/capmanagers.go`.
 
+use std::collections::BTreeMap;
+
 use api_types::time;
+use structured_merge::{FieldSet, Owned};
 
 use super::entries::{Identity, Operation};
 use super::managed::Managed;
@@ -14,48 +17,50 @@ const ANCIENT: &str = "ancient-changes";
 
 /// Merges the oldest managers of updates until the limit holds.
 pub(super) fn cap(managed: &mut Managed) {
-    let updaters = managed.managers.keys().filter(|key| {
-        let identity = Identity::of_key(key);
-        identity.is_some_and(|it| it.operation == Operation::Update)
-    });
-    let mut updaters: Vec<String> = updaters.cloned().collect();
-    if updaters.len() <= MAX_UPDATE_MANAGERS {
+    let updaters = managed.managers.iter().filter(|(_, owned)| !owned.applied);
+    let mut updaters: Vec<String> = updaters.map(|(key, _)| key.clone()).collect();
+    let mut count = updaters.len();
+    if count <= MAX_UPDATE_MANAGERS {
         return;
     }
-    let seconds = |managed: &Managed, key: &str| {
+    let seconds = |key: &str| {
         let time = managed.times.get(key).and_then(|time| time::parse(time));
         time.map_or(0, |time| time.as_second())
     };
-    updaters.sort_by_cached_key(|key| (seconds(managed, key), key.clone()));
-    let mut count = updaters.len();
+    updaters.sort_by_cached_key(|key| (seconds(key), key.clone()));
+    // The first manager of a version is merged when there is a second one.
+    let mut first_of: BTreeMap<String, String> = BTreeMap::new();
     for key in updaters {
         if count <= MAX_UPDATE_MANAGERS {
             return;
         }
-        let (Some(identity), Some(owned)) = (Identity::of_key(&key), managed.managers.remove(&key))
-        else {
+        let Some(owned) = managed.managers.get(&key).cloned() else {
             continue;
         };
-        let time = managed.times.remove(&key);
-        let merged = Identity {
+        let Some(first) = first_of.get(&owned.version) else {
+            first_of.insert(owned.version, key);
+            continue;
+        };
+        let bucket = Identity {
             manager: ANCIENT.to_owned(),
+            operation: Operation::Update,
+            api_version: owned.version.clone(),
             subresource: String::new(),
-            ..identity
-        };
-        let merged_key = merged.key();
-        let set = match managed.managers.remove(&merged_key) {
-            Some(known) => {
-                count -= 1;
-                known.set.union(&owned.set)
-            }
-            // The first one of a version is replaced by its merged entry.
-            None => owned.set.clone(),
-        };
-        let owned = structured_merge::Owned { set, ..owned };
-        managed.managers.insert(merged_key.clone(), owned);
-        if let Some(time) = time {
-            // In ascending order, so the last one is the newest.
-            managed.times.insert(merged_key, time);
         }
+        .key();
+        let merged = managed.managers.remove(&bucket);
+        let merged = merged.or_else(|| managed.managers.remove(first));
+        let set = merged.map_or_else(FieldSet::default, |merged| merged.set);
+        let set = owned.set.union(&set);
+        managed.managers.remove(&key);
+        managed
+            .managers
+            .insert(bucket.clone(), Owned { set, ..owned });
+        count -= 1;
+        // That of the manager that is merged now, which is newer.
+        match managed.times.get(&key).cloned() {
+            Some(time) => managed.times.insert(bucket, time),
+            None => managed.times.remove(&bucket),
+        };
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use api_types::meta::Meta;
+use crd_schema::ScalePaths;
 use serde_json::{Value, json};
 use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater, ValidationErrors};
 
@@ -28,13 +30,14 @@ const UNOWNED: [&str; 8] = [
     "managedFields",
 ];
 
-/// Records the manager of an update. Managers that cannot be computed are dropped, so that the
-/// write succeeds; kube-apiserver does the same.
+/// Records the manager of an update. If that fails, the write succeeds with the stored managers, as
+/// in kube-apiserver.
 pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut Value) {
     let Some(typed) = attributes.served.typed() else {
         return entries::remove(new);
     };
     let managed = known(attributes, old, new, typed);
+    let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
     entries::remove(new);
     // Objects without managers stay without, except new ones.
     if managed.managers.is_empty() && old.is_some() {
@@ -55,7 +58,12 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
     };
     match written(attributes, live, new, managed, &writer) {
         Ok(managed) => entries::write(&managed, new),
-        Err(error) => tracing::debug!(%error, "cannot compute the managers of an object"),
+        Err(error) => {
+            tracing::debug!(%error, "cannot compute the managers of an object");
+            if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.extend(stored.map(|stored| ("managedFields".to_owned(), stored)));
+            }
+        }
     }
     if let Some(old) = old {
         entries::keep_times(old, new);
@@ -113,32 +121,48 @@ pub(super) fn written(
     managed.managers = updated?;
     strip(&mut managed, CURRENT);
     if let Some(current) = managed.managers.remove(CURRENT) {
-        let key = writer.key();
-        let set = match managed.managers.get(&key) {
-            Some(before) => current.set.union(&before.set),
-            None => current.set.clone(),
-        };
-        managed
-            .managers
-            .insert(key.clone(), Owned { set, ..current });
-        managed.touch(&key);
+        add(attributes, &mut managed, writer.key(), current);
     }
     cap::cap(&mut managed);
     Ok(managed)
 }
 
-/// An updater that ignores what the strategy resets: `status` on the object, `spec` on its status.
+/// Adds what a write changed to the fields of its manager.
+fn add(attributes: &Attributes<'_>, managed: &mut Managed, key: String, written: Owned) {
+    if let Some(paths) = scale_of(attributes) {
+        // The handler of the scale maps one path, and keeps the times of the object's managers.
+        let path = paths.spec_replicas.trim_start_matches('.').split('.');
+        let set = [Path::fields(path)].iter().collect();
+        managed.managers.insert(key, Owned { set, ..written });
+        return;
+    }
+    let set = match managed.managers.get(&key) {
+        Some(before) => written.set.union(&before.set),
+        None => written.set.clone(),
+    };
+    managed.touch(&key);
+    managed.managers.insert(key, Owned { set, ..written });
+}
+
+/// The paths of the scale if the write is one of the scale.
+fn scale_of<'a>(attributes: &Attributes<'a>) -> Option<&'a ScalePaths> {
+    let scale = attributes.served.version().scale.as_ref();
+    scale.filter(|_| attributes.subresource == "scale")
+}
+
+/// An updater that ignores what the strategy resets: `status` on the object, `metadata` and `spec`
+/// on its status.
 pub(super) fn updater<'a>(attributes: &Attributes<'a>) -> Updater<Versions<'a>> {
     let served = attributes.served;
     let mut updater = Updater::new(Versions(served));
-    let reset = match attributes.subresource {
-        "" if served.version().status => Some("status"),
-        "status" => Some("spec"),
-        _ => None,
+    let reset: &[&str] = match attributes.subresource {
+        "" if served.version().status => &["status"],
+        "status" => &["metadata", "spec"],
+        _ => &[],
     };
-    if let Some(reset) = reset {
-        let path = [Path::fields([reset])];
-        let filter = Filter::Exclude(path.iter().collect());
+    if !reset.is_empty() {
+        let paths: Vec<Path> = reset.iter().map(|name| Path::fields([*name])).collect();
+        let filter = Filter::Exclude(paths.iter().collect());
         let version = served.api_version().to_owned();
         updater.filters.insert(version, filter);
     }

@@ -31,14 +31,14 @@ pub(super) async fn apply(
     let weight = decode::weight(Format::Yaml, &body);
     let parse = move |_: &Run| kube_json::yaml::parse(&body);
     let parsed = call.compute(api).run(weight, parse).await?;
-    let malformed = |problem| ApiError::bad_request(format!("error decoding YAML: {problem}"));
+    let malformed = |problem| ApiError::bad_request(format!("error encoding patch: {problem}"));
     let Parsed { value, duplicates } =
         parsed.map_err(|error| ApiError::unparsed(error, malformed))?;
     if !value.is_object() && !value.is_null() {
         let kind = kube_json::json_kind(&value);
-        return Err(malformed(format!(
-            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {kind} into Go \
-             value of type map[string]interface {{}}"
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot \
+             unmarshal {kind} into Go value of type map[string]interface {{}}"
         )));
     }
     let target = call.target(options.dry_run(), options.field_manager());

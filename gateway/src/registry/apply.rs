@@ -116,7 +116,7 @@ impl Apply {
             return Ok(());
         }
         let problem = format!(
-            "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
+            "error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
             self.duplicates.join("\n  ")
         );
         match self.options.field_validation() {

@@ -72,8 +72,7 @@ fn normal(value: Value, owner: VersionOwner, texts: &mut Texts) -> Value {
             .into_iter()
             .map(|item| normal(item, owner, texts))
             .collect(),
-        Value::Object(mut map) => {
-            map.remove("managedFields");
+        Value::Object(map) => {
             let entries: Vec<(String, Value)> = map
                 .clone()
                 .into_iter()

@@ -118,16 +118,6 @@ fn causes_are_sorted() {
 }
 
 #[test]
-fn managed_fields_are_removed_from_texts() {
-    let mut exact = response(r#"{"a":1,"managedFields":[{"f":"]\""}],"z":2}"#);
-    exact.step.exact = true;
-    let yaml = response("a:\n  managedFields:\n  - x: 1\n    z: 2\n  name: n\n");
-    let got = bodies(&[exact, yaml]);
-    assert_eq!(got[0], json!([r#"{"a":1,"z":2}"#]));
-    assert_eq!(got[1], json!(["a:", "  name: n"]));
-}
-
-#[test]
 fn ages_do_not_shift_columns() {
     let first = printed("NAME   AGE   X\na      5s    1\nb      2m3s  1\n");
     let second = printed("NAME   AGE   X\na      12s   1\nb      119s  1\n");

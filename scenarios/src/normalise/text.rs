@@ -101,13 +101,13 @@ impl Texts {
 
     /// A body that is not JSON, as lines.
     pub(super) fn body(&mut self, text: &str) -> Value {
-        let text = self.plain(&drop_managed_fields(text));
+        let text = self.plain(text);
         lines(&self.patterns.quoted_age.replace_all(&text, "\"<age>\""))
     }
 
     /// kubectl's output, as lines.
     pub(super) fn output(&mut self, text: &str) -> Value {
-        let text = self.plain(&drop_managed_fields(text));
+        let text = self.plain(text);
         let text = self.patterns.age.replace_all(&text, "$1<age>  ");
         let text = self.patterns.diff_file.replace_all(&text, "$1");
         let mut remaining: Vec<&str> = text
@@ -178,50 +178,4 @@ fn shorten(text: String) -> String {
         .fold(0u32, |sum, b| sum << 8 | u32::from(*b));
     let start: String = text.chars().take(200).collect();
     format!("{start}… <{} bytes, hash {hash:08x}>", text.len())
-}
-
-/// Removes managedFields from JSON or YAML text.
-fn drop_managed_fields(text: &str) -> String {
-    let mut json = text.to_owned();
-    while let Some((start, end)) = managed_fields(&json) {
-        json.replace_range(start..end, "");
-    }
-    let mut remaining = String::with_capacity(json.len());
-    let mut cutting: Option<usize> = None;
-    for line in json.split_inclusive('\n') {
-        let indent = line.len() - line.trim_start().len();
-        let item = line.trim_start().starts_with("- ");
-        cutting = cutting.filter(|start| indent > *start || (indent == *start && item));
-        if cutting.is_none() && line.trim() == "managedFields:" {
-            cutting = Some(indent);
-        }
-        if cutting.is_none() {
-            remaining.push_str(line);
-        }
-    }
-    remaining
-}
-
-/// The range of a `"managedFields":[…]` member of a JSON text, with one comma.
-fn managed_fields(json: &str) -> Option<(usize, usize)> {
-    const KEY: &str = "\"managedFields\":[";
-    let start = json.find(KEY)?;
-    let (mut depth, mut quoted, mut escaped) = (0, false, false);
-    for (offset, letter) in json[start + KEY.len() - 1..].char_indices() {
-        match letter {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '[' if !quoted => depth += 1,
-            ']' if !quoted => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            let end = start + KEY.len() + offset;
-            let after = json[end..].starts_with(',');
-            let before = json[..start].ends_with(',') && !after;
-            return Some((start - usize::from(before), end + usize::from(after)));
-        }
-    }
-    None
 }
