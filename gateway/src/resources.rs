@@ -20,7 +20,7 @@ pub use catalog::{Catalog, Conflict};
 pub use load::{LoadError, Manifest, fingerprint, parse, read_paths};
 pub use resource::Resource;
 pub use served::Served;
-pub(crate) use typed::Typed;
+pub(crate) use typed::{MAX_DEPTH, Typed};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use structured_merge::{FieldsReader, Managers, Owned, Schema};
 
 use super::managed::Managed;
+use crate::resources::MAX_DEPTH;
 
 /// Identity of an entry: everything except its fields and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Identity {
 pub(super) fn read(object: &Value, names: &Schema) -> Result<Managed, EntryError> {
     let reader = FieldsReader {
         names: Some(names),
-        ..FieldsReader::default()
+        depth: MAX_DEPTH,
     };
     let mut managed = Managed::default();
     for (at, entry) in list(object).into_iter().flatten().enumerate() {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api_types::meta::Meta;
-use crd_schema::ScalePaths;
 use serde_json::{Value, json};
 use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater, ValidationErrors};
 
@@ -42,6 +41,16 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
     // Objects without managers stay without, except new ones.
     if managed.managers.is_empty() && old.is_some() {
         return;
+    }
+    // The handler of the scale passes on only the managers of the replicas, and without any the
+    // write is not tracked.
+    if let Some(path) = replicas(attributes)
+        && !managed
+            .managers
+            .values()
+            .any(|owned| owned.set.contains(&path))
+    {
+        return entries::write(&managed, new);
     }
     let api_version = attributes.served.api_version();
     let empty = json!({"apiVersion": api_version, "kind": attributes.served.kind()});
@@ -129,10 +138,9 @@ pub(super) fn written(
 
 /// Adds what a write changed to the fields of its manager.
 fn add(attributes: &Attributes<'_>, managed: &mut Managed, key: String, written: Owned) {
-    if let Some(paths) = scale_of(attributes) {
+    if let Some(path) = replicas(attributes) {
         // The handler of the scale maps one path, and keeps the times of the object's managers.
-        let path = paths.spec_replicas.trim_start_matches('.').split('.');
-        let set = [Path::fields(path)].iter().collect();
+        let set = [path].iter().collect();
         managed.managers.insert(key, Owned { set, ..written });
         return;
     }
@@ -144,10 +152,12 @@ fn add(attributes: &Attributes<'_>, managed: &mut Managed, key: String, written:
     managed.managers.insert(key, Owned { set, ..written });
 }
 
-/// The paths of the scale if the write is one of the scale.
-fn scale_of<'a>(attributes: &Attributes<'a>) -> Option<&'a ScalePaths> {
+/// The path of the replicas if the write is one of the scale.
+fn replicas(attributes: &Attributes<'_>) -> Option<Path> {
     let scale = attributes.served.version().scale.as_ref();
-    scale.filter(|_| attributes.subresource == "scale")
+    let scale = scale.filter(|_| attributes.subresource == "scale")?;
+    let path = scale.spec_replicas.trim_start_matches('.').split('.');
+    Some(Path::fields(path))
 }
 
 /// An updater that ignores what the strategy resets: `status` on the object, `metadata` and `spec`

@@ -132,6 +132,9 @@ impl<P: Plan> Candidate<P> {
         let Some(new) = &mut self.new else {
             return Ok(());
         };
+        if self.operation == Operation::Create {
+            prepare::wipe(new);
+        }
         for step in &chain.fields {
             step.manage(&attributes, self.old.as_ref(), new)?;
         }

@@ -10,6 +10,10 @@ use structured_merge::{
     Structural as Description, StructuralError, TypeId, TypedValue, ValidationErrors,
 };
 
+/// Levels of an object whose fields are tracked. Entries nest as deep as the object, below four
+/// levels of metadata, and must be readable as well.
+pub(crate) const MAX_DEPTH: usize = kube_json::MAX_DEPTH - 8;
+
 /// How the objects of one version are merged.
 #[derive(Clone, Debug)]
 pub(crate) struct Typed {
@@ -51,7 +55,7 @@ impl Typed {
     ) -> Result<TypedValue, ValidationErrors> {
         let options = Options {
             duplicates: true,
-            ..Options::default()
+            depth: MAX_DEPTH,
         };
         TypedValue::with_options(object, &self.schema, self.root, options)
     }
@@ -61,7 +65,11 @@ impl Typed {
     /// # Errors
     /// If it does not conform to the schema.
     pub(crate) fn applied(&self, config: Value) -> Result<TypedValue, ValidationErrors> {
-        TypedValue::new(config, &self.schema, self.root)
+        let options = Options {
+            duplicates: false,
+            depth: MAX_DEPTH,
+        };
+        TypedValue::with_options(config, &self.schema, self.root, options)
     }
 
     /// The schema, whose names field sets share.

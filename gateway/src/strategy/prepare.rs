@@ -46,15 +46,21 @@ pub(crate) fn in_namespace(object: &mut Value, namespace: &str) -> Result<(), Ap
 
 /// Removes fields that a client cannot set on a new object, and sets those of the server.
 pub(crate) fn create(object: &mut Value, has_status: bool, uid: &str, now: Timestamp) {
+    wipe(object);
     let metadata = edit::metadata(object);
-    for field in SYSTEM_FIELDS {
-        metadata.remove(field);
-    }
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), time::format(now).into());
     metadata.insert("generation".to_owned(), 1.into());
     if has_status && let Value::Object(map) = object {
         map.remove("status");
+    }
+}
+
+/// Removes metadata that a client cannot set on a new object.
+pub(crate) fn wipe(object: &mut Value) {
+    let metadata = edit::metadata(object);
+    for field in SYSTEM_FIELDS {
+        metadata.remove(field);
     }
 }
 
