@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api_types::meta::Meta;
+use crd_schema::ScalePaths;
 use serde_json::{Value, json};
 use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater, ValidationErrors};
 
@@ -44,7 +45,7 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
     }
     // The handler of the scale passes on only the managers of the replicas, and without any the
     // write is not tracked.
-    if let Some(path) = replicas(attributes)
+    if let Some(path) = scale_of(attributes).map(replicas)
         && !managed
             .managers
             .values()
@@ -130,18 +131,28 @@ pub(super) fn written(
     managed.managers = updated?;
     strip(&mut managed, CURRENT);
     if let Some(current) = managed.managers.remove(CURRENT) {
-        add(attributes, &mut managed, writer.key(), current);
+        add(attributes, new, &mut managed, writer.key(), current);
     }
     cap::cap(&mut managed);
     Ok(managed)
 }
 
 /// Adds what a write changed to the fields of its manager.
-fn add(attributes: &Attributes<'_>, managed: &mut Managed, key: String, written: Owned) {
-    if let Some(path) = replicas(attributes) {
-        // The handler of the scale maps one path, and keeps the times of the object's managers.
-        let set = [path].iter().collect();
-        managed.managers.insert(key, Owned { set, ..written });
+fn add(
+    attributes: &Attributes<'_>,
+    new: &Value,
+    managed: &mut Managed,
+    key: String,
+    written: Owned,
+) {
+    if let Some(paths) = scale_of(attributes) {
+        // The handler of the scale maps one path, and keeps the times of the object's managers. A
+        // Scale omits replicas that are 0.
+        let count = crd_schema::scale::integer(new, &paths.spec_replicas);
+        if count.is_ok_and(|count| count.is_some_and(|count| count != 0)) {
+            let set = [replicas(paths)].iter().collect();
+            managed.managers.insert(key, Owned { set, ..written });
+        }
         return;
     }
     let set = match managed.managers.get(&key) {
@@ -152,12 +163,14 @@ fn add(attributes: &Attributes<'_>, managed: &mut Managed, key: String, written:
     managed.managers.insert(key, Owned { set, ..written });
 }
 
-/// The path of the replicas if the write is one of the scale.
-fn replicas(attributes: &Attributes<'_>) -> Option<Path> {
+/// The paths of the scale if the write is one of the scale.
+fn scale_of<'a>(attributes: &Attributes<'a>) -> Option<&'a ScalePaths> {
     let scale = attributes.served.version().scale.as_ref();
-    let scale = scale.filter(|_| attributes.subresource == "scale")?;
-    let path = scale.spec_replicas.trim_start_matches('.').split('.');
-    Some(Path::fields(path))
+    scale.filter(|_| attributes.subresource == "scale")
+}
+
+fn replicas(paths: &ScalePaths) -> Path {
+    Path::fields(paths.spec_replicas.trim_start_matches('.').split('.'))
 }
 
 /// An updater that ignores what the strategy resets: `status` on the object, `metadata` and `spec`
