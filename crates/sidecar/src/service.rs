@@ -70,7 +70,9 @@ pub(crate) struct LastClient(Arc<Mutex<Option<(String, u32)>>>);
 impl LastClient {
     fn replace(&self, client: &str, minor: u32) -> bool {
         let mut last = self.0.lock();
-        let is_new = last.as_ref().is_none_or(|last| (last.0.as_str(), last.1) != (client, minor));
+        let is_new = last
+            .as_ref()
+            .is_none_or(|last| (last.0.as_str(), last.1) != (client, minor));
         if is_new {
             *last = Some((client.to_owned(), minor));
         }

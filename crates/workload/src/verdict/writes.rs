@@ -105,7 +105,9 @@ impl<'a> Facts<'a> {
                     found.push(Fault::Unexplained(format!("event {event}")));
                 }
                 // A new epoch may have lost the first effect.
-                Some((_, Some(first))) if self.epoch(first.revision) == self.epoch(event.revision) => {
+                Some((_, Some(first)))
+                    if self.epoch(first.revision) == self.epoch(event.revision) =>
+                {
                     found.push(Fault::AppliedTwice {
                         one: first.to_string(),
                         other: event.to_string(),
