@@ -6,6 +6,11 @@
 #[path = "../tests/it/fake.rs"]
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod fake;
+#[path = "../tests/it/flags.rs"]
+mod flags;
+#[path = "../tests/it/in_process.rs"]
+#[expect(dead_code, reason = "it can do more than is needed here")]
+mod in_process;
 #[path = "../tests/it/reads/server.rs"]
 #[expect(dead_code, reason = "it can do more than is needed here")]
 mod server;
@@ -93,7 +98,7 @@ async fn watch(server: &TestServer) {
 
 async fn follow(server: &TestServer, query: &str) -> Body {
     let request = format!("GET things?{query}");
-    server.ask(&request, "").await.into_body()
+    server.request(&request, "").await.into_body()
 }
 
 /// Reads this many lines.
@@ -117,7 +122,7 @@ async fn best(server: &TestServer, url: &str, accept: &str) -> Duration {
 /// Reads a whole list; returns its size and duration.
 async fn list(server: &TestServer, url: &str, accept: &str) -> (usize, Duration) {
     let began = Instant::now();
-    let mut body = server.ask(&format!("GET {url}"), accept).await.into_body();
+    let mut body = server.request(&format!("GET {url}"), accept).await.into_body();
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         bytes += frame
