@@ -106,7 +106,7 @@ fn dsn_is_required_by_postgres_and_rejected_by_other_drivers() {
     let driver = |flags: &str| {
         let line = format!("standalone --data-dir d {flags}");
         match parsed(&line).unwrap().command {
-            Command::Standalone(standalone) => standalone.driver(),
+            Command::Standalone(standalone) => standalone.driver().map_err(Box::new),
             Command::Serve(_) | Command::Documents(_) => panic!("{line}"),
         }
     };

@@ -122,7 +122,10 @@ async fn best(server: &TestServer, url: &str, accept: &str) -> Duration {
 /// Reads a whole list; returns its size and duration.
 async fn list(server: &TestServer, url: &str, accept: &str) -> (usize, Duration) {
     let began = Instant::now();
-    let mut body = server.request(&format!("GET {url}"), accept).await.into_body();
+    let mut body = server
+        .request(&format!("GET {url}"), accept)
+        .await
+        .into_body();
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         bytes += frame

@@ -34,7 +34,7 @@ pub(crate) struct Config {
 pub(crate) fn apply(
     attributes: &Attributes<'_>,
     old: Option<&Value>,
-    config: Config,
+    config: &Config,
 ) -> Result<Value, ApiError> {
     let served = attributes.served;
     let typed = served

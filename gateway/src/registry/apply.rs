@@ -81,7 +81,7 @@ impl Plan for Apply {
             object: self.object.clone(),
             force: self.options.force(),
         };
-        let merged = fields::apply(&attributes, old, config)?;
+        let merged = fields::apply(&attributes, old, &config)?;
         run.check()?;
         self.report(target)?;
         let Clean { mut object, .. } =

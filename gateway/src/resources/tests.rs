@@ -240,7 +240,7 @@ fn scope_and_kind_are_immutable_while_objects_are_stored() {
         error.starts_with("foos.x.io: spec.names.kind is immutable: "),
         "{error}"
     );
-    assert_eq!(check(&catalog(&[manifest.clone()]), 3), Ok(()));
+    assert_eq!(check(&catalog(std::slice::from_ref(&manifest)), 3), Ok(()));
     let missing: Vec<_> = old
         .missing_in(&cluster)
         .map(|it| it.id().to_string())
