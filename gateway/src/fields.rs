@@ -1,6 +1,6 @@
 //! Field management: which manager owns which fields, recorded in `metadata.managedFields`.
 //!
-//! Every write passes [`FieldManagement`], except an apply, which merges by [`apply`]. Both compute
+//! Every write passes [`FieldManagement`], except an apply, which merges by `apply`. Both compute
 //! the managers of the new object from those of the stored one. The steps are those of
 //! `k8s.io/apimachinery/pkg/util/managedfields`, written one after the other instead of nested.
 
