@@ -45,11 +45,10 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
     }
     // The handler of the scale passes on only the managers of the replicas, and without any the
     // write is not tracked.
+    // bounded: one look-up in a set per manager, along the path of the replicas.
+    let owns = |owned: &Owned, path: &Path| owned.set.contains(path);
     if let Some(path) = scale_of(attributes).map(replicas)
-        && !managed
-            .managers
-            .values()
-            .any(|owned| owned.set.contains(&path))
+        && !managed.managers.values().any(|it| owns(it, &path))
     {
         return entries::write(&managed, new);
     }
