@@ -139,22 +139,32 @@ fn run(
 /// Needed for a writer that never pauses, because the thread's checkpoints then never reach the end
 /// of the log, and on a full disk, where the log has the only reusable space. If readers prevent
 /// it, the log grows until the next attempt.
-pub(crate) fn restart_log(connection: &Connection, wait: Duration) -> Result<(), Error> {
-    copy_whole(connection, "RESTART", wait).map(drop)
+pub(crate) fn restart_log(connection: &Connection, wait: Duration) -> Result<Copied, Error> {
+    copy_whole(connection, "RESTART", wait)
 }
 
 /// As [`restart_log`], and truncates the log file.
-pub(crate) fn truncate_log(connection: &Connection) -> Result<(), Error> {
-    copy_whole(connection, "TRUNCATE", FULL_WAIT).map(drop)
+pub(crate) fn truncate_log(connection: &Connection) -> Result<Copied, Error> {
+    copy_whole(connection, "TRUNCATE", FULL_WAIT)
 }
 
 /// Copies the whole log into the database and empties it; returns `false` if a reader or a full
 /// disk prevents it.
 pub(crate) fn into_database(connection: &Connection) -> Result<bool, Error> {
-    copy_whole(connection, "TRUNCATE", START_WAIT)
+    Ok(copy_whole(connection, "TRUNCATE", START_WAIT)? == Copied::Whole)
 }
 
-fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<bool, Error> {
+/// Result of copying the log into the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    Whole,
+    /// A reader or another checkpoint prevents it.
+    Busy,
+    /// The database must grow, and the disk is full.
+    Full,
+}
+
+fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<Copied, Error> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     let deadline = Instant::now() + wait;
     loop {
@@ -162,17 +172,17 @@ fn copy_whole(connection: &Connection, mode: &str, wait: Duration) -> Result<boo
             .prepare_cached(&sql)
             .and_then(|mut checkpoint| checkpoint.query_row([], |row| row.get::<_, bool>(0)));
         let put_off = match busy {
-            Ok(false) => return Ok(true),
+            Ok(false) => return Ok(Copied::Whole),
             Ok(true) => "a reader uses the write-ahead log",
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another checkpoint",
-                Some(ErrorCode::DiskFull) => return Ok(false),
+                Some(ErrorCode::DiskFull) => return Ok(Copied::Full),
                 _ => return Err(Error::OutcomeUnknown(error)),
             },
         };
         if Instant::now() > deadline {
             tracing::warn!(put_off, "the write-ahead log cannot be restarted");
-            return Ok(false);
+            return Ok(Copied::Busy);
         }
         // The thread is checkpointing: SQLite fails at once instead of waiting for it.
         std::thread::sleep(RETRY_PAUSE);

@@ -21,6 +21,10 @@ const PAGE_BYTES: u64 = 4096;
 /// Interval between checks of the file system.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
+/// Part of the threshold of low space after whose bytes the next check is due. The log grows by
+/// more than the bytes of the values.
+const UNCHECKED_PART: u64 = 4;
+
 /// Minimum time to reject creates and updates after one found no space. Needed for quotas that the
 /// file system does not report, which every write would otherwise run into again.
 const REFUSE_FOR: Duration = Duration::from_secs(1);
@@ -37,6 +41,7 @@ const START_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Space {
     folder: PathBuf,
+    database: PathBuf,
     log: PathBuf,
     ballast: Ballast,
     ballast_bytes: u64,
@@ -50,6 +55,8 @@ pub(crate) struct Space {
     /// Time of the last failure for lack of space.
     last_failure: Option<Instant>,
     probed: Option<Instant>,
+    /// Bytes of values written since then.
+    unchecked: u64,
 }
 
 /// Sizes of the file system.
@@ -65,6 +72,7 @@ impl Space {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             folder: location::folder(&options.path).to_owned(),
+            database: options.path.clone(),
             log: options.beside("-wal"),
             ballast: Ballast::new(options.beside(".ballast")),
             ballast_bytes: options.ballast_bytes,
@@ -75,6 +83,7 @@ impl Space {
             full: true,
             last_failure: None,
             probed: None,
+            unchecked: 0,
         }
     }
 
@@ -108,12 +117,17 @@ impl Space {
         )
     }
 
-    /// Checks the space, at most every [`PROBE_EVERY`]. Returns `true` if fullness changed.
+    /// Checks the space, every [`PROBE_EVERY`] or when much is written. Returns `true` if fullness changed.
     pub(crate) fn probe(&mut self, connection: &Connection) -> Result<bool, Error> {
-        if self.probed.is_some_and(|at| at.elapsed() < PROBE_EVERY) {
+        let disk = self.disk();
+        let recent = self.probed.is_some_and(|at| at.elapsed() < PROBE_EVERY);
+        // A fast disk fills within the interval, and a full log cannot be copied anymore.
+        let due = (disk.low / UNCHECKED_PART).max(64 * PAGE_BYTES);
+        if recent && self.unchecked < due {
             return Ok(false);
         }
         self.probed = Some(Instant::now());
+        self.unchecked = 0;
         let whole = self.keep_ballast();
         let disk = self.disk();
         let room = self.room(connection, disk.available)?;
@@ -200,6 +214,7 @@ impl Space {
         };
         let (used, unused) = (pages("page_count")?, pages("freelist_count")?);
         let log = self.log_bytes();
+        let available = available.saturating_sub(self.owed(used * PAGE_BYTES));
         let mut database = available.saturating_add(unused * PAGE_BYTES);
         let mut journal = available.saturating_add(log);
         if let Some(limit) = self.max_pages {
@@ -213,6 +228,28 @@ impl Space {
             journal = journal.min(limit);
         }
         Ok(database.min(journal))
+    }
+
+    /// Bytes by which the next checkpoint extends the database, for pages that are in the log only.
+    fn owed(&self, used_bytes: u64) -> u64 {
+        let file = std::fs::metadata(&self.database).map_or(0, |file| file.len());
+        used_bytes.saturating_sub(file)
+    }
+
+    /// Whether the disk, together with the reserve, has room for a checkpoint of the whole log.
+    pub(crate) fn covers_log(&self, connection: &Connection) -> Result<bool, Error> {
+        let used: u32 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let disk = self.disk();
+        let reserve = self
+            .ballast
+            .size()
+            .saturating_sub(Ballast::step(disk.ballast));
+        Ok(self.owed(u64::from(used) * PAGE_BYTES) <= disk.available.saturating_add(reserve))
+    }
+
+    /// Counts bytes that are about to be written: they make the next check due.
+    pub(crate) fn expect_bytes(&mut self, bytes: u64) {
+        self.unchecked = self.unchecked.saturating_add(bytes);
     }
 
     fn ballast_pages(&self) -> u64 {

@@ -15,7 +15,7 @@ use sidecar::driver::{Committed, DriverHealth, ImportOptions, ImportPart};
 use sidecar::head::Head;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Copied};
 use crate::compact;
 use crate::connection;
 use crate::error::Error;
@@ -232,6 +232,8 @@ impl Worker {
     }
 
     fn commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {
+        let bytes: usize = ops.iter().map(|op| op.value.len()).sum();
+        self.space.expect_bytes(bytes as u64);
         self.probe();
         self.shared.check_complete()?;
         if self.space.log_is_long() {
@@ -296,7 +298,9 @@ impl Worker {
                 _ => break,
             }
             match attempt {
-                0 => checkpoint::restart_log(&self.connection, checkpoint::FULL_WAIT)?,
+                0 => self.copy_log(|connection| {
+                    checkpoint::restart_log(connection, checkpoint::FULL_WAIT)
+                })?,
                 1 if !self.space.is_full() => {
                     self.space.enter();
                     self.report_space();
@@ -307,6 +311,19 @@ impl Worker {
             result = work(self);
         }
         result
+    }
+
+    /// Copies the log into the database. If the database must grow for it, uses the reserve, which
+    /// is restored when the log is empty.
+    fn copy_log(
+        &mut self,
+        copy: impl Fn(&Connection) -> Result<Copied, Error>,
+    ) -> Result<(), Error> {
+        while copy(&self.connection)? == Copied::Full
+            && self.space.covers_log(&self.connection)?
+            && self.space.release(&self.connection)?
+        {}
+        Ok(())
     }
 
     fn try_commit(&mut self, ops: &[Op]) -> Result<Committed, Error> {

@@ -41,12 +41,14 @@ impl Worker {
         };
         let (all, unused) = (pages("page_count")?, pages("freelist_count")?);
         if self.space.is_full() {
+            // The log itself holds space that the reserve needs.
+            self.copy_log(checkpoint::truncate_log)?;
             if unused > 0 && self.space.wants_pages() {
                 self.with_room(|worker| worker.vacuum(RECLAIM_PAGES))?;
+                // The file shrinks when the log is copied into it.
+                self.copy_log(checkpoint::truncate_log)?;
             }
-            // The file shrinks when the log is copied into it, and the log itself holds space that
-            // the reserve needs.
-            return checkpoint::truncate_log(&self.connection);
+            return Ok(());
         }
         let surplus = unused.saturating_sub(spare_pages(all - unused));
         if surplus > 0 {

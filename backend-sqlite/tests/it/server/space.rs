@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use backend_proto::error::from_status;
@@ -168,8 +168,18 @@ async fn driver_starts_on_full_disk() {
     child.wait().expect("wait");
 }
 
+/// A process that ends with its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts a driver on a file system of `mib` MiB at `disk`; `None` where mounting is not permitted.
-fn start_on(disk: &Path, mib: usize, mut command: Command) -> Option<std::process::Child> {
+fn start_on(disk: &Path, mib: usize, mut command: Command) -> Option<Killed> {
     std::fs::create_dir(disk).expect("a directory");
     let mut shell = namespaced(disk, mib)?;
     let mut child = shell
@@ -181,7 +191,7 @@ fn start_on(disk: &Path, mib: usize, mut command: Command) -> Option<std::proces
     let script = format!("exec {command:?}");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(script.as_bytes()).expect("written");
-    Some(child)
+    Some(Killed(child))
 }
 
 #[tokio::test]
@@ -193,7 +203,7 @@ async fn small_volume_recovers_and_shrinks_without_restart() {
     let mut driver = command(&database, &program.socket());
     driver.args(["--keep-seconds", "1", "--keep-events", "10"]);
     // Skip where mounting is not permitted.
-    let Some(mut child) = start_on(&disk, 64, driver) else {
+    let Some(driver) = start_on(&disk, 64, driver) else {
         return;
     };
     let client = client(&program.socket());
@@ -205,7 +215,7 @@ async fn small_volume_recovers_and_shrinks_without_restart() {
     let names = fill(&client, 100_000).await;
     assert!(names.len() > 200, "{} objects", names.len());
     // The volume exists in the driver's mount namespace only.
-    let inside = format!("/proc/{}/root{}", child.id(), database.display());
+    let inside = format!("/proc/{}/root{}", driver.0.id(), database.display());
     let size = || std::fs::metadata(&inside).expect("the database").len();
     assert!(size() > 8 << 20, "{}", size());
     empty(&client, names, 100_000).await;
@@ -233,6 +243,4 @@ async fn small_volume_recovers_and_shrinks_without_restart() {
         assert!(Instant::now() < deadline, "{} bytes for {live}", size());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    child.kill().expect("kill");
-    child.wait().expect("wait");
 }
