@@ -269,7 +269,10 @@ fn running(wanted: impl Fn(&Entry) -> bool) -> Vec<Pid> {
             let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
             // The name in parentheses may contain spaces. State, parent and group follow it.
             let mut fields = stat.rsplit(')').next()?.split_whitespace();
-            let ended = matches!(fields.next()?, "Z" | "X");
+            let exited = matches!(fields.next()?, "Z" | "X");
+            // The first thread may have ended while others still hold the sockets and locks.
+            let threads = std::fs::read_dir(entry.path().join("task"));
+            let ended = exited && threads.map_or(0, Iterator::count) <= 1;
             let process = Entry {
                 parent: pid(fields.next()?)?,
                 group: pid(fields.next()?)?,
