@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api_types::meta::Meta;
 use crd_schema::ScalePaths;
+use kube_json::Weight;
 use serde_json::{Value, json};
 use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater, ValidationErrors};
 
@@ -17,6 +18,10 @@ use crate::resources::Typed;
 /// Temporary manager of the write. Its fields are added to those of the real one, whose earlier
 /// fields are treated like those of any other manager.
 const CURRENT: &str = "current-operation";
+
+/// Memory of the largest object whose changes are tracked, bytes: comparing takes several times as
+/// much, and the memory of a request is bounded. kube-apiserver has no such limit.
+const MAX_TRACKED: usize = 8 << 20;
 
 /// Fields that nobody owns.
 const UNOWNED: [&str; 8] = [
@@ -36,6 +41,16 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
     let Some(typed) = attributes.served.typed() else {
         return entries::remove(new);
     };
+    if Weight::of(new).memory > MAX_TRACKED {
+        // The managers that the client sent stay as they are, or else the stored ones.
+        let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
+        if !entries::is_present(new)
+            && let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut)
+        {
+            metadata.extend(stored.map(|stored| ("managedFields".to_owned(), stored)));
+        }
+        return;
+    }
     let managed = known(attributes, old, new, typed);
     let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
     entries::remove(new);
