@@ -92,9 +92,9 @@ async fn changes_have_the_time_of_the_database() {
     );
     let after = driver.header().await.expect("header").revision - 1;
     let page = driver.read_log(after, 1 << 20).await.expect("the log");
-    let told = page.events.first().and_then(|event| event.time);
+    let time = page.events.first().and_then(|event| event.time);
     let stored = format!("select time / 1000000000 from ark.log where revision = {revision}");
     let stored = session.text(&stored).await.expect("asked");
-    assert_eq!(told.map(|time| time.seconds.to_string()), stored);
+    assert_eq!(time.map(|time| time.seconds.to_string()), stored);
     driver.close().await;
 }

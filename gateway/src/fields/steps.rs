@@ -23,7 +23,7 @@ const CURRENT: &str = "current-operation";
 /// much, and the memory of a request is bounded. kube-apiserver has no such limit.
 const MAX_TRACKED: usize = 8 << 20;
 
-/// Fields that nobody owns.
+/// Fields without an owner.
 const UNOWNED: [&str; 8] = [
     "name",
     "namespace",
@@ -206,7 +206,7 @@ pub(super) fn updater<'a>(attributes: &Attributes<'a>) -> Updater<Versions<'a>> 
     updater
 }
 
-/// Removes the fields that nobody owns from the set of a manager.
+/// Removes the fields without an owner from the set of a manager.
 pub(super) fn strip(managed: &mut Managed, key: &str) {
     let Some(owned) = managed.managers.get_mut(key) else {
         return;

@@ -64,7 +64,7 @@ impl ApiServices {
         Self { client }
     }
 
-    /// Sets the `caBundle` of an existing APIService, whoever owned it before.
+    /// Sets the `caBundle` of an existing APIService, also if another manager owns it.
     ///
     /// # Errors
     /// [`Error::is_conflict`] if the object was deleted since it was read; any other if kube-apiserver

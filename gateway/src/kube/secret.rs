@@ -31,7 +31,7 @@ pub struct ObjectName {
 #[error("{0:?} is not of the form NAMESPACE/NAME in lower case")]
 pub struct InvalidName(String);
 
-/// A Secret as it was read. Keys that nobody asks for are kept by an update.
+/// A Secret as it was read. An update keeps keys that were not read.
 #[derive(Clone, PartialEq)]
 pub struct Secret(v1::Secret);
 
@@ -149,10 +149,10 @@ impl Secrets {
         }
     }
 
-    /// Replaces it, if nobody has changed it since `secret` was read.
+    /// Replaces it, if it has not changed since `secret` was read.
     ///
     /// # Errors
-    /// [`Error::is_conflict`] if somebody has; any other if kube-apiserver does not confirm it.
+    /// [`Error::is_conflict`] if it has changed; any other if kube-apiserver does not confirm it.
     pub async fn update(&self, secret: &Secret) -> Result<Secret, Error> {
         let body =
             serde_json::to_vec(&secret.0).map_err(|error| Error::Unreadable(error.to_string()))?;

@@ -111,7 +111,10 @@ async fn examine(driver: &SqliteDriver, ledger: &Ledger, last: &Header, fault: &
         if record.unreadable.is_empty() {
             let value = String::from_utf8(record.value.to_vec()).expect("text");
             let object = (path(record), value);
-            assert!(ledger.ever.contains(&object), "{fault}: a value of nobody");
+            assert!(
+                ledger.ever.contains(&object),
+                "{fault}: a value without a write"
+            );
             found.insert(object.0, object.1);
         } else {
             reported = true;
