@@ -96,7 +96,8 @@ fn of_the_workspace() -> Vec<Step> {
         },
         Step {
             name: "unit and integration tests",
-            command: cargo(&["test", "--workspace"]),
+            // One run shows every failure.
+            command: cargo(&["test", "--workspace", "--no-fail-fast"]),
         },
     ]
 }

@@ -86,8 +86,12 @@ async fn changed_files_are_loaded_without_signal() {
         serves("/apis/x.io/v2").await
     })
     .await;
-    let metrics = admin.get("/metrics").await.1;
-    assert!(metrics.contains("ark_manifest_reloads_total{result=\"success\"} 1\n"));
+    // Counted after the new definitions are served.
+    let reloads = "ark_manifest_reloads_total{result=\"success\"} 1\n";
+    eventually("it was counted", SOON, async || {
+        admin.get("/metrics").await.1.contains(reloads)
+    })
+    .await;
     program.signal(Signal::INT);
     assert!(program.ended().0.success());
 }
