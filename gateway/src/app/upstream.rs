@@ -18,7 +18,7 @@ use crate::kube::informer::{AuthenticationInformer, Namespaces};
 use crate::kube::reviews::{SubjectAccessReviews, TokenReviews};
 use crate::kube::{self, Cluster};
 use crate::serving::cert_reload::Reloader;
-use crate::serving::expiry::Expirations;
+use crate::serving::certificate_metrics::CertificateMetrics;
 use crate::serving::tls;
 use crate::serving_certificate::Keeper;
 use crate::telemetry::Metrics;
@@ -166,12 +166,12 @@ impl Upstream {
     /// Starts the informers and the keeper of the certificate.
     pub(super) fn start(
         self,
-        expirations: Expirations,
+        certificate_metrics: CertificateMetrics,
         tasks: &mut JoinSet<&'static str>,
         stop: &CancellationToken,
     ) {
         if let Some(keeper) = self.certificate {
-            let run = keeper.run(expirations, stop.clone());
+            let run = keeper.run(certificate_metrics, stop.clone());
             tasks.spawn(named("keeper of the serving certificate", run));
         }
         if let Some(authorities) = self.authorities {

@@ -5,9 +5,10 @@
 //!
 //! The contents of the files are compared every half minute: mounted secrets change through a
 //! symbolic link, which a file watch would miss, and the files are small. New connections use the
-//! new certificate; open ones keep theirs. If a file becomes unusable, the error is logged and the
-//! last valid state remains.
+//! new certificate; open ones keep theirs. Each file is reloaded by itself: one that becomes
+//! unusable is logged and keeps its last valid value, and the others still follow their changes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::expiry::{Expirations, Subject};
-use super::tls::{Built, Contents, Error, Files, KeyPair};
-use crate::auth::{Bundle, Trust};
+use super::certificate_metrics::{CertificateMetrics, Subject};
+use super::tls::{self, Error, Files, KeyPair, ServingCertificate};
+use crate::auth::{Bundle, FrontProxies, Trust};
 use crate::kube::informer::AuthenticationConfig;
 
 /// Interval between two reads of the files.
@@ -29,7 +30,10 @@ const POLL_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Reloader {
     files: Files,
-    contents: Contents,
+    serving: Followed<KeyPair, ServingCertificate>,
+    /// Authorities of users and of front proxies that are files.
+    client_ca: Option<Followed<Vec<u8>, Bundle>>,
+    front_proxy_ca: Option<Followed<Vec<u8>, Bundle>>,
     /// The serving certificate if there is no file of it.
     managed: Option<watch::Receiver<Arc<KeyPair>>>,
     /// What kube-apiserver publishes; `None` without a cluster.
@@ -38,9 +42,95 @@ pub struct Reloader {
     cluster: Trust,
     config: Arc<ArcSwap<ServerConfig>>,
     trust: Arc<ArcSwap<Trust>>,
-    /// Of the serving chain, seconds since 1970.
-    expires: Option<i64>,
-    expirations: Expirations,
+    metrics: CertificateMetrics,
+}
+
+/// A file, or a certificate with its key, and the value of its last valid contents.
+#[derive(Debug)]
+struct Followed<C, T> {
+    subject: Subject,
+    contents: C,
+    value: T,
+    /// Why the present contents cannot be used, which is logged and counted once.
+    failure: Option<String>,
+}
+
+impl<C: PartialEq, T> Followed<C, T> {
+    fn new(
+        subject: Subject,
+        contents: C,
+        parse: impl FnOnce(&C) -> Result<T, Error>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            subject,
+            value: parse(&contents)?,
+            contents,
+            failure: None,
+        })
+    }
+
+    /// Takes over contents that differ and are valid. Returns whether the value changed.
+    fn refresh(
+        &mut self,
+        contents: Result<C, Error>,
+        parse: impl FnOnce(&C) -> Result<T, Error>,
+        metrics: &CertificateMetrics,
+    ) -> bool {
+        let certificate = self.subject.name();
+        let new = contents.and_then(|contents| {
+            if contents == self.contents {
+                return Ok(None);
+            }
+            Ok(Some((parse(&contents)?, contents)))
+        });
+        match new {
+            Ok(None) => {
+                self.failure = None;
+                false
+            }
+            Ok(Some((value, contents))) => {
+                (self.value, self.contents, self.failure) = (value, contents, None);
+                metrics.count_reload(self.subject, true);
+                tracing::info!(certificate, "reloaded certificate");
+                true
+            }
+            Err(error) => {
+                let failure = Some(error.to_string());
+                if self.failure != failure {
+                    metrics.count_reload(self.subject, false);
+                    let message = "cannot reload certificate, keeping the last valid one";
+                    tracing::error!(certificate, %error, "{message}");
+                    self.failure = failure;
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Reads authorities for the first time, if they are a file.
+fn authorities(
+    subject: Subject,
+    file: Option<&PathBuf>,
+) -> Result<Option<Followed<Vec<u8>, Bundle>>, Error> {
+    let followed = file.map(|file| {
+        let parse = |pem: &Vec<u8>| tls::parse_bundle(file, pem);
+        Followed::new(subject, tls::read(file)?, parse)
+    });
+    followed.transpose()
+}
+
+/// Reads authorities again. Returns whether they changed.
+fn refresh_authorities(
+    followed: Option<&mut Followed<Vec<u8>, Bundle>>,
+    file: Option<&PathBuf>,
+    metrics: &CertificateMetrics,
+) -> bool {
+    let (Some(followed), Some(file)) = (followed, file) else {
+        return false;
+    };
+    let parse = |pem: &Vec<u8>| tls::parse_bundle(file, pem);
+    followed.refresh(tls::read(file), parse, metrics)
 }
 
 impl Reloader {
@@ -65,26 +155,35 @@ impl Reloader {
         mut managed: Option<watch::Receiver<Arc<KeyPair>>>,
     ) -> Result<Self, Error> {
         let pair = managed.as_mut().map(|it| it.borrow_and_update().clone());
-        let contents = files.read(pair.as_deref())?;
-        let cluster = Trust::default();
-        let built = files.build(&contents, &cluster)?;
-        Ok(Self {
+        let contents = files.read_serving(pair.as_deref())?;
+        let serving = Followed::new(Subject::Serving, contents, |it| files.parse_serving(it))?;
+        let request_header_ca = files.request_header_ca.as_ref();
+        let trust = Trust::default();
+        let mut new = Self {
+            client_ca: authorities(Subject::ClientCa, files.client_ca.as_ref())?,
+            front_proxy_ca: authorities(Subject::FrontProxyCa, request_header_ca)?,
+            config: Arc::new(ArcSwap::from_pointee(serving.value.config(&trust)?)),
+            trust: Arc::new(ArcSwap::from_pointee(trust)),
             files,
-            contents,
+            serving,
             managed,
             published: None,
-            cluster,
-            config: Arc::new(ArcSwap::new(built.config)),
-            trust: Arc::new(ArcSwap::from_pointee(built.trust)),
-            expires: built.expires,
-            expirations: Expirations::default(),
-        })
+            cluster: Trust::default(),
+            metrics: CertificateMetrics::default(),
+        };
+        new.apply();
+        Ok(new)
     }
 
-    /// Reports when certificates expire, now and as they change.
+    /// Reports expiry and reloads of certificates, now and as they change.
     #[must_use]
-    pub fn reporting(mut self, expirations: Expirations) -> Self {
-        self.expirations = expirations;
+    pub fn reporting(mut self, metrics: CertificateMetrics) -> Self {
+        let authorities = [&self.client_ca, &self.front_proxy_ca];
+        let authorities = authorities.into_iter().flatten();
+        for subject in authorities.map(|it| it.subject).chain([Subject::Serving]) {
+            metrics.announce_reloads(subject);
+        }
+        self.metrics = metrics;
         self.report();
         self
     }
@@ -130,45 +229,40 @@ impl Reloader {
     /// Reads files and cluster once and applies changes.
     pub fn refresh(&mut self) {
         let published = self.published_now();
-        let changed = published.is_some();
+        let mut changed = published.is_some();
         if let Some(published) = published {
             self.cluster = published;
         }
         let managed = self.managed.as_mut();
         let managed = managed.map(|it| it.borrow_and_update().clone());
-        let built = self.files.read(managed.as_deref()).and_then(|contents| {
-            if !changed && contents == self.contents {
-                return Ok(None);
-            }
-            let built = self.files.build(&contents, &self.cluster)?;
-            Ok(Some((contents, built)))
-        });
-        match built {
-            Ok(None) => {}
-            Ok(Some((contents, built))) => {
-                self.contents = contents;
-                self.apply(built);
-                tracing::info!("reloaded certificates");
-            }
-            Err(err) => {
-                tracing::error!(%err, "cannot reload certificates, keeping the old ones");
-                self.use_cluster(changed);
-            }
+        let (files, metrics) = (&self.files, &self.metrics);
+        let serving = files.read_serving(managed.as_deref());
+        let parse = |pair: &KeyPair| files.parse_serving(pair);
+        changed |= self.serving.refresh(serving, parse, metrics);
+        let (client_ca, proxy_ca) = (self.client_ca.as_mut(), self.front_proxy_ca.as_mut());
+        changed |= refresh_authorities(client_ca, files.client_ca.as_ref(), metrics);
+        changed |= refresh_authorities(proxy_ca, files.request_header_ca.as_ref(), metrics);
+        if changed {
+            self.apply();
         }
     }
 
-    /// Applies a change of the cluster to the last valid files.
-    fn use_cluster(&mut self, changed: bool) {
-        let built = changed.then(|| self.files.build(&self.contents, &self.cluster));
-        if let Some(Ok(built)) = built {
-            self.apply(built);
+    /// Uses the current values for new connections and requests.
+    fn apply(&mut self) {
+        let authority = self.front_proxy_ca.as_ref();
+        let files = Trust {
+            clients: self.client_ca.as_ref().map(|it| it.value.clone()),
+            front_proxies: authority.map(|it| FrontProxies {
+                authority: it.value.clone(),
+                headers: self.files.request_headers.clone(),
+            }),
+        };
+        let trust = files.or(&self.cluster);
+        match self.serving.value.config(&trust) {
+            Ok(config) => self.config.store(Arc::new(config)),
+            Err(error) => tracing::error!(%error, "cannot apply certificates"),
         }
-    }
-
-    fn apply(&mut self, built: Built) {
-        self.config.store(built.config);
-        self.trust.store(Arc::new(built.trust));
-        self.expires = built.expires;
+        self.trust.store(Arc::new(trust));
         self.report();
     }
 
@@ -177,10 +271,10 @@ impl Reloader {
         let clients = trust.clients.as_ref().and_then(Bundle::expires);
         let proxies = trust.front_proxies.as_ref();
         let proxies = proxies.and_then(|proxies| proxies.authority.expires());
-        let report = &self.expirations;
-        report.set_seconds(Subject::Serving, self.expires);
-        report.set_seconds(Subject::ClientCa, clients);
-        report.set_seconds(Subject::FrontProxyCa, proxies);
+        let report = &self.metrics;
+        report.set_expiry_seconds(Subject::Serving, self.serving.value.expires());
+        report.set_expiry_seconds(Subject::ClientCa, clients);
+        report.set_expiry_seconds(Subject::FrontProxyCa, proxies);
     }
 
     /// The authorities of the cluster, if they changed.
@@ -204,3 +298,6 @@ async fn changed<T>(source: Option<&mut watch::Receiver<T>>) {
     }
     std::future::pending().await
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
-use crate::auth::{self, Bundle, FrontProxies, RequestHeaders, Trust};
+use crate::auth::{self, Bundle, RequestHeaders, Trust};
 
 /// Paths of the TLS files.
 #[derive(Debug, Clone)]
@@ -45,14 +46,6 @@ pub struct KeyPair {
     private_key: Vec<u8>,
 }
 
-/// Contents of the files that determine the TLS state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
-    serving: KeyPair,
-    client_ca: Option<Vec<u8>>,
-    request_header_ca: Option<Vec<u8>>,
-}
-
 /// Why TLS cannot be configured; the message names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,17 +61,16 @@ pub enum Error {
          --self-managed-tls-secret"
     )]
     NoCertificate,
+    /// The TLS library has no protocol version in common with this server.
+    #[error("TLS cannot be configured: {0}")]
+    Unsupported(#[source] rustls::Error),
 }
 
-/// State of the listener, and of the authenticators.
-#[derive(Debug)]
-pub struct Built {
-    /// Configuration of new connections.
-    pub config: Arc<ServerConfig>,
-    /// Authorities of clients.
-    pub trust: Trust,
-    /// When the first certificate of the serving chain expires; seconds since 1970.
-    pub expires: Option<i64>,
+/// A parsed certificate of the server with its key.
+#[derive(Debug, Clone)]
+pub struct ServingCertificate {
+    key: Arc<CertifiedKey>,
+    expires: Option<i64>,
 }
 
 impl KeyPair {
@@ -99,80 +91,83 @@ impl fmt::Debug for KeyPair {
 }
 
 impl Files {
-    /// Reads all files. `managed` is the serving certificate if there is no file of it.
+    /// Reads the serving certificate. `managed` is the certificate if it is no file.
     ///
     /// # Errors
-    /// If one cannot be read.
-    pub fn read(&self, managed: Option<&KeyPair>) -> Result<Contents, Error> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|err| Error::Unreadable(path.to_owned(), err))
-        };
-        let serving = match (&self.serving, managed) {
-            (Some(files), _) => KeyPair {
+    /// If a file cannot be read, or there is no certificate.
+    pub fn read_serving(&self, managed: Option<&KeyPair>) -> Result<KeyPair, Error> {
+        match (&self.serving, managed) {
+            (Some(files), _) => Ok(KeyPair {
                 certificate: read(&files.certificate)?,
                 private_key: read(&files.private_key)?,
-            },
-            (None, Some(pair)) => pair.clone(),
-            (None, None) => return Err(Error::NoCertificate),
-        };
-        Ok(Contents {
-            serving,
-            client_ca: self.client_ca.as_deref().map(read).transpose()?,
-            request_header_ca: self.request_header_ca.as_deref().map(read).transpose()?,
-        })
+            }),
+            (None, Some(pair)) => Ok(pair.clone()),
+            (None, None) => Err(Error::NoCertificate),
+        }
     }
 
-    /// Builds the state of the listener and of the authenticators from the contents. Authorities
-    /// without a file are those of the cluster.
+    /// Parses the serving certificate.
     ///
     /// # Errors
-    /// If a file has invalid content.
-    pub fn build(&self, contents: &Contents, cluster: &Trust) -> Result<Built, Error> {
-        let bundle = |path: &Option<PathBuf>, pem: &Option<Vec<u8>>| {
-            let (Some(path), Some(pem)) = (path, pem) else {
-                return Ok(None);
-            };
-            Bundle::from_pem(pem)
-                .map(Some)
-                .map_err(|err| unusable(path, &err))
-        };
-        let authority = bundle(&self.request_header_ca, &contents.request_header_ca)?;
-        let files = Trust {
-            clients: bundle(&self.client_ca, &contents.client_ca)?,
-            front_proxies: authority.map(|authority| FrontProxies {
-                authority,
-                headers: self.request_headers.clone(),
-            }),
-        };
-        let trust = files.or(cluster);
+    /// If its content is invalid, or the key is not that of the leaf.
+    pub fn parse_serving(&self, pair: &KeyPair) -> Result<ServingCertificate, Error> {
+        let managed = Path::new("the self-managed certificate");
         let (certificate, private_key) = match &self.serving {
             Some(files) => (&*files.certificate, &*files.private_key),
-            None => {
-                let name = Path::new("the self-managed certificate");
-                (name, name)
-            }
+            None => (managed, managed),
         };
-        let serving = &contents.serving;
-        let chain = CertificateDer::pem_slice_iter(&serving.certificate)
+        let chain = CertificateDer::pem_slice_iter(&pair.certificate)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|err| unusable(certificate, &err))?;
         let expires = chain.iter().filter_map(auth::expiry).min();
-        let key = PrivateKeyDer::from_pem_slice(&serving.private_key)
+        let key = PrivateKeyDer::from_pem_slice(&pair.private_key)
             .map_err(|err| unusable(private_key, &err))?;
-        let provider = Arc::new(ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|err| unusable(certificate, &err))?
-            .with_client_cert_verifier(Arc::new(AskForCertificate::new(&trust, provider)))
-            .with_single_cert(chain, key)
+        let key = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|err| unusable(certificate, &err))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Built {
-            config: Arc::new(config),
-            trust,
+        Ok(ServingCertificate {
+            key: Arc::new(key),
             expires,
         })
     }
+}
+
+impl ServingCertificate {
+    /// When the first certificate of the chain expires; seconds since 1970.
+    #[must_use]
+    pub const fn expires(&self) -> Option<i64> {
+        self.expires
+    }
+
+    /// The configuration of new connections, which names `trust` to clients.
+    ///
+    /// # Errors
+    /// If the TLS library rejects it.
+    pub fn config(&self, trust: &Trust) -> Result<ServerConfig, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(Error::Unsupported)?
+            .with_client_cert_verifier(Arc::new(AskForCertificate::new(trust, provider)))
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(self.key.clone())));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// If that fails.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|err| Error::Unreadable(path.to_owned(), err))
+}
+
+/// Parses the authorities of a file.
+///
+/// # Errors
+/// If there are none, or one cannot be used.
+pub(super) fn parse_bundle(path: &Path, pem: &[u8]) -> Result<Bundle, Error> {
+    Bundle::from_pem(pem).map_err(|err| unusable(path, &err))
 }
 
 fn unusable(path: &Path, err: &dyn std::error::Error) -> Error {

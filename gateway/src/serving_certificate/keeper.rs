@@ -15,7 +15,7 @@ use super::content::Content;
 use super::decide::{Change, Facts, Plan, decide};
 use super::{SelfManaged, issue};
 use crate::kube::{self, ApiService, ApiServices, Client, Secret, Secrets};
-use crate::serving::expiry::{Expirations, Subject};
+use crate::serving::certificate_metrics::{CertificateMetrics, Subject};
 use crate::serving::tls::KeyPair;
 
 /// Pause after a failed request and after a write, so that neither errors nor a second writer cause
@@ -74,7 +74,7 @@ pub struct Keeper {
 /// What one task remembers between its steps.
 #[derive(Debug)]
 struct Memory {
-    expirations: Expirations,
+    certificate_metrics: CertificateMetrics,
     /// The last valid content.
     content: Option<Content>,
     /// Earliest next write of the Secret.
@@ -122,7 +122,7 @@ impl Keeper {
     }
 
     /// Keeps the certificate until `stop` is cancelled.
-    pub async fn run(self, expirations: Expirations, stop: CancellationToken) {
+    pub async fn run(self, certificate_metrics: CertificateMetrics, stop: CancellationToken) {
         let this = &self;
         let secret = this.secrets.watch(stop.clone(), |secret| {
             let mut seen = this.seen.lock();
@@ -137,14 +137,14 @@ impl Keeper {
                 this.changed.send_replace(());
             })
         });
-        let keeping = stop.run_until_cancelled(this.keep(expirations));
+        let keeping = stop.run_until_cancelled(this.keep(certificate_metrics));
         tokio::join!(secret, join_all(services), keeping);
     }
 
-    async fn keep(&self, expirations: Expirations) {
+    async fn keep(&self, certificate_metrics: CertificateMetrics) {
         let now = Instant::now();
         let mut memory = Memory {
-            expirations,
+            certificate_metrics,
             content: None,
             write_at: now,
             bundle: None,
@@ -227,8 +227,8 @@ impl Keeper {
         let inspected = stored.inspect(&self.names, OffsetDateTime::now_utc());
         if let Some(signer) = &inspected.signer {
             memory
-                .expirations
-                .set(Subject::SelfManagedCa, signer.expires);
+                .certificate_metrics
+                .set_expiry(Subject::SelfManagedCa, signer.expires);
         }
         let pair = KeyPair::new(stored.certificate.clone(), stored.key.clone());
         self.served.send_if_modified(|served| {
