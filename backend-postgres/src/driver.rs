@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use sidecar::driver::{
     Committed, Description, Driver, DriverHealth, ImportOptions, ImportPart, ImportProgress,
-    ListPart, ListQuery, LogPage,
+    ListPart, ListQuery, LogPage, Space,
 };
 use sidecar::head::RevisionError;
 use tokio::sync::{Notify, mpsc, watch};
@@ -192,6 +192,15 @@ impl Driver for PostgresDriver {
     async fn about_records(&self) -> Result<Option<u64>, BackendError> {
         let count = reading!(self, connection => { read::count(connection).await });
         Ok(count?)
+    }
+
+    async fn space(&self) -> Result<Space, BackendError> {
+        let used = reading!(self, connection => { read::used_bytes(connection).await });
+        // Only the server knows its free space, and has no function that returns it.
+        Ok(Space {
+            used: Some(used?),
+            free: None,
+        })
     }
 
     async fn list(

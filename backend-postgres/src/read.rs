@@ -40,6 +40,13 @@ static REPLACED: Statement = Statement {
     types: &[Type::INT8, Type::INT4, Type::TEXT],
 };
 
+/// Size of all tables, with indexes and TOAST. Partitions are tables of their own.
+static USED: Statement = Statement {
+    text: "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+      WHERE relnamespace = 'ark'::regnamespace AND relkind = 'r'",
+    types: &[],
+};
+
 /// Number of records. Counted exactly while that takes milliseconds; above that the planner's
 /// estimate, from the last ANALYZE and the growth of the table since. NULL before the first
 /// ANALYZE.
@@ -88,6 +95,13 @@ static LOG: Statement = Statement {
     ),
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
+
+/// Returns the size of the tables of the store with their indexes, bytes.
+pub(crate) async fn used_bytes(connection: &Connection) -> Result<u64, Error> {
+    let row = connection.query_one(&USED, &[], READ_TIMEOUT).await?;
+    let bytes: i64 = row.get(0);
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
 
 /// Returns the approximate number of records, if known.
 pub(crate) async fn count(connection: &Connection) -> Result<Option<u64>, Error> {

@@ -179,6 +179,13 @@ impl Driver for SqliteDriver {
         Ok(Some(self.readers.run(read::count).await?))
     }
 
+    async fn space(&self) -> Result<sidecar::driver::Space, BackendError> {
+        let options = self.options.clone();
+        // The file system may be slow to respond.
+        let measured = tokio::task::spawn_blocking(move || Space::measure(&options)).await;
+        Ok(measured.unwrap_or_default())
+    }
+
     async fn list(
         &self,
         query: ListQuery,

@@ -197,6 +197,17 @@ impl Space {
         }
     }
 
+    /// Bytes of the database with its write-ahead log, and free bytes of the file system.
+    pub(crate) fn measure(options: &Options) -> sidecar::driver::Space {
+        let bytes = |file: &Path| std::fs::metadata(file).map(|file| file.len()).ok();
+        let log = bytes(&options.beside("-wal")).unwrap_or_default();
+        let (free, _) = disk(location::folder(&options.path));
+        sidecar::driver::Space {
+            used: bytes(&options.path).map(|database| database + log),
+            free: Some(free).filter(|free| *free < u64::MAX),
+        }
+    }
+
     fn disk(&self) -> Disk {
         let (available, total) = disk(&self.folder);
         Disk {

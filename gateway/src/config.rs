@@ -8,6 +8,7 @@ mod serve;
 mod delegation;
 mod front_proxy;
 mod kinds;
+mod monitoring;
 mod self_managed;
 mod tuning;
 
@@ -16,11 +17,13 @@ mod size;
 pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
+pub use monitoring::Monitoring;
 pub use self_managed::SelfManagedFlags;
 pub use serve::Serve;
 pub use size::Size;
 pub use tuning::Tuning;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,6 +54,8 @@ pub struct Server {
     pub namespaces: Namespaces,
     /// What is delegated to kube-apiserver.
     pub delegation: Delegation,
+    /// Where metrics are served without credentials; `None` serves them to authorized users only.
+    pub metrics: Option<SocketAddr>,
     /// How long requests are served after the start of a shutdown.
     pub shutdown_delay: Duration,
     /// Where the serving certificate is kept if not in files.

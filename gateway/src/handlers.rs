@@ -44,7 +44,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub(crate) use call::Call;
-pub use non_resource::{Build, NonResource};
+pub use non_resource::{Build, Exposition, NonResource};
 
 /// Shared state of the handlers.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use api_types::request_info::RequestInfo;
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -26,7 +26,7 @@ use crate::authz::{Authorizers, Permit, impersonation};
 use crate::reply;
 use crate::request::probe::is_probe;
 use crate::request::{Context, User, deadline, id};
-use crate::serving::limits::{Overloaded, Seat};
+use crate::serving::limits::{Overloaded, Seat, Shortage};
 use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
@@ -139,10 +139,12 @@ impl<I: Inner> Stack<I> {
             Ok(handled) => handled,
             Err(rejection) => {
                 let response = rejected(rejection, outlet);
+                self.record_shortage(&response);
                 observation.record_response(response.status(), false);
                 return Ok(response);
             }
         };
+        self.record_shortage(&handled.response);
         observation.record_response(handled.response.status(), long_running);
         Ok(self.until_sent(handled, observation))
     }
@@ -171,10 +173,7 @@ impl<I: Inner> Stack<I> {
         let deadline = context.deadline;
         // Held until the handler returns, because the head stays in memory while the body is
         // awaited.
-        let _head = self
-            .limits
-            .head(request.headers())
-            .map_err(|_| Rejection::Overloaded)?;
+        let _head = self.limits.head(request.headers())?;
         // Watches have no deadline, but authentication and authorization do.
         let decided_by = deadline.unwrap_or(context.received + deadline::REQUEST_TIMEOUT);
         let user = self
@@ -189,8 +188,7 @@ impl<I: Inner> Stack<I> {
             .map_err(|rejected| Rejection::impersonating(&request, rejected))?;
         // After authentication, because administrators have extra seats; before authorization,
         // which may call another server.
-        let seat = self.seat(&info, &user, outlet, request.uri().query());
-        let seat = seat.map_err(|_| Rejection::Overloaded)?;
+        let seat = self.seat(&info, &user, outlet, request.uri().query())?;
         Span::current().record("user", &*user.name);
         let reader = outlet.reader(&user.name);
         let (read_only, probe) = (info.is_read_only(), is_probe(&info.path));
@@ -213,8 +211,7 @@ impl<I: Inner> Stack<I> {
         }
         // The result of a write that may be committed must be sent, and probes are never shed.
         let committed = !read_only && !response.status().is_client_error();
-        let charge =
-            charge(&reader, &response, committed || probe).map_err(|_| Rejection::Overloaded)?;
+        let charge = charge(&reader, &response, committed || probe)?;
         Ok(Handled {
             response,
             reader,
@@ -223,6 +220,16 @@ impl<I: Inner> Stack<I> {
             seat,
             in_flight,
         })
+    }
+
+    /// Counts a response with which a request was rejected for want of something.
+    fn record_shortage(&self, response: &Response<Body>) {
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            // Handlers reject only for want of memory or room in a queue.
+            let shortage = response.extensions().get().copied();
+            self.metrics
+                .record_rejection(shortage.unwrap_or(Shortage::Work).reason());
+        }
     }
 
     /// Takes a seat, and for a watch the memory of its selectors.
@@ -314,7 +321,7 @@ fn rejected(rejection: Rejection, outlet: &Outlet) -> Response<Body> {
     };
     let mut response = rejection.into_response();
     let charge = reader.try_charge(bytes(&response)).unwrap_or_else(|| {
-        response = Rejection::Overloaded.into_response();
+        response = Rejection::Overloaded(Shortage::Responses).into_response();
         reader.charge(bytes(&response))
     });
     response.map(|body| Body::new(SmallBody::new(body, charge)))
@@ -338,7 +345,9 @@ fn charge(
     if must_be_sent {
         return Ok(Some(reader.charge(bytes)));
     }
-    let charge = reader.try_charge(bytes).ok_or(Overloaded)?;
+    let charge = reader
+        .try_charge(bytes)
+        .ok_or(Overloaded(Shortage::Responses))?;
     Ok(Some(charge))
 }
 

@@ -13,6 +13,7 @@ mod slot;
 mod decoder;
 mod error;
 mod load;
+mod metrics;
 
 mod inner;
 
@@ -49,6 +50,7 @@ use crate::backend::{Backend, Endpoint, Verdict};
 use crate::compute::Pool;
 use crate::store::inner::Inner;
 use crate::store::load::Loader;
+use crate::store::metrics::Metrics;
 use crate::store::slot::Slot;
 use crate::store::sync::Reload;
 
@@ -83,6 +85,7 @@ impl Store {
             generation: ArcSwapOption::empty(),
             phase: signal::Sender::new(Phase::Initializing { last_error: None }),
             value_bytes: AtomicU64::new(0),
+            metrics: Metrics::default(),
         });
         let task = StoreTask {
             inner: Arc::clone(&inner),
@@ -215,9 +218,16 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Registers the store's counters.
+    /// Registers the store's metrics.
     pub fn register(&self, registry: &mut Registry) {
         self.inner.backend.requests().register(registry);
+        self.inner.metrics.register(registry);
+    }
+
+    /// Measures the gauges among them.
+    pub fn measure(&self) {
+        let generation = self.inner.generation.load();
+        self.inner.metrics.measure(generation.as_deref());
     }
 
     /// Largest value that the driver accepts, bytes; `None` before the first load, or if it reports

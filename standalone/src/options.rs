@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
-use gateway::config::{Delegation, Kinds, Server, Tuning};
+use gateway::config::{Delegation, Kinds, Monitoring, Server, Tuning};
 use gateway::handlers::Namespaces;
 use gateway::serving::tls;
 use pki::Pki;
@@ -68,6 +68,9 @@ pub struct Standalone {
     /// Limits.
     #[command(flatten)]
     pub tuning: Tuning,
+
+    #[command(flatten)]
+    pub monitoring: Monitoring,
 }
 
 impl Standalone {
@@ -100,6 +103,7 @@ impl Standalone {
                 request_header_ca: None,
                 request_headers: RequestHeaders::default(),
             },
+            metrics: self.monitoring.metrics_bind_address,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::Implicit,

@@ -129,6 +129,15 @@ pub enum ImportPart {
     Done,
 }
 
+/// Space of a store on disk, bytes; `None` where the driver does not know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Taken by the store, with history, indexes and logs.
+    pub used: Option<u64>,
+    /// Can still be written.
+    pub free: Option<u64>,
+}
+
 /// Storage of ordered, revisioned records. See the crate documentation for the contract; the
 /// `backend-conformance` suite checks it.
 #[async_trait]
@@ -165,6 +174,14 @@ pub trait Driver: Send + Sync + 'static {
     /// A storage error.
     async fn about_records(&self) -> Result<Option<u64>, BackendError> {
         Ok(None)
+    }
+
+    /// Returns the space of the store, for metrics. Called every 15 s.
+    ///
+    /// # Errors
+    /// A storage error.
+    async fn space(&self) -> Result<Space, BackendError> {
+        Ok(Space::default())
     }
 
     /// Streams a range from one snapshot into `sink`. If the caller is gone, the sink is closed:

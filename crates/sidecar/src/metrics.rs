@@ -1,26 +1,27 @@
-//! Metrics of the kit, and a minimal HTTP listener for them.
+//! Metrics of the kit and of the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use exposition::Format;
 use parking_lot::Mutex;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::driver::DriverHealth;
+use crate::driver::{Driver, DriverHealth, Space};
+use crate::gate::Gate;
 
-/// Timeout of one scrape.
-const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Concurrent scrapes; further connections wait in the accept queue.
-const SCRAPES: usize = 8;
+/// Interval of the measurements of the store. On PostgreSQL they are queries.
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
+/// Timeout of one measurement.
+const MEASURE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Metrics of the kit; cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,11 +35,24 @@ pub(crate) struct Metrics {
     watches: Gauge,
     ready: Gauge,
     fenced: Gauge,
+    revision: Gauge,
+    space: SpaceGauges,
+}
+
+/// Bytes of the store and free bytes, where the driver knows them.
+#[derive(Clone, Debug, Default)]
+struct SpaceGauges(Family<Of, Gauge>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    of: &'static str,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("ark_backend");
+        let mut unprefixed = Registry::default();
+        exposition::register_process(&mut unprefixed);
+        let registry = unprefixed.sub_registry_with_prefix("ark_backend");
         let batches = Histogram::new(exponential_buckets(1.0, 2.0, 9));
         let metrics = Self {
             batches: batches.clone(),
@@ -49,6 +63,8 @@ impl Metrics {
             watches: Gauge::default(),
             ready: Gauge::default(),
             fenced: Gauge::default(),
+            revision: Gauge::default(),
+            space: SpaceGauges::default(),
             registry: Arc::default(),
         };
         registry.register("batch_ops", "Operations per commit", batches);
@@ -75,7 +91,14 @@ impl Metrics {
             "1 while a fence rejects all writes",
             metrics.fenced.clone(),
         );
-        *metrics.registry.lock() = registry;
+        registry.register(
+            "revision",
+            "Newest revision of the store",
+            metrics.revision.clone(),
+        );
+        let help = "Bytes that the store takes, and bytes that can still be written";
+        registry.register("space_bytes", help, metrics.space.0.clone());
+        *metrics.registry.lock() = unprefixed;
         metrics
     }
 
@@ -118,29 +141,53 @@ impl Metrics {
 
     /// Serves the metrics on `listener` until shutdown.
     pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let mut scrapes = JoinSet::new();
+        exposition::serve(listener, move |format| self.text(format), stop).await;
+    }
+
+    /// Measures the store periodically until shutdown.
+    pub(crate) async fn measure(
+        self,
+        driver: Arc<dyn Driver>,
+        gate: Gate,
+        stop: CancellationToken,
+    ) {
         loop {
+            // During an import the store has neither a revision nor a final size.
+            if gate.check().is_ok() {
+                // A store that cannot be read keeps its last values: `ready` shows its state.
+                if let Ok(Ok(header)) = timeout(MEASURE_TIMEOUT, driver.header()).await {
+                    self.revision.set(header.revision);
+                }
+                if let Ok(Ok(space)) = timeout(MEASURE_TIMEOUT, driver.space()).await {
+                    self.space.record(space);
+                }
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(_) = scrapes.join_next(), if !scrapes.is_empty() => {}
-                accepted = listener.accept(), if scrapes.len() < SCRAPES => {
-                    if let Ok((stream, _)) = accepted {
-                        let text = self.text();
-                        scrapes.spawn(async move {
-                            // A slow or disconnected scraper is not an error of the driver.
-                            let _ = tokio::time::timeout(SCRAPE_TIMEOUT, answer(stream, text)).await;
-                        });
-                    }
-                }
+                () = sleep(MEASURE_EVERY) => {}
             }
         }
     }
 
-    fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = encode(&mut text, &self.registry.lock());
-        text
+    fn text(&self, format: Format) -> String {
+        format.encode(&self.registry.lock())
+    }
+}
+
+impl SpaceGauges {
+    fn record(&self, space: Space) {
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        for (of, value) in [("store", space.used), ("free", space.free)] {
+            let label = Of { of };
+            match value {
+                Some(value) => {
+                    self.0.get_or_create(&label).set(bytes(value));
+                }
+                None => {
+                    self.0.remove(&label);
+                }
+            }
+        }
     }
 }
 
@@ -152,25 +199,6 @@ impl Drop for OpenWatch {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-async fn answer(mut stream: TcpStream, text: String) -> std::io::Result<()> {
-    let mut request = [0; 4096];
-    let mut read = 0;
-    while read < request.len() && !request[..read].windows(4).any(|end| end == b"\r\n\r\n") {
-        match stream.read(&mut request[read..]).await? {
-            0 => break,
-            more => read += more,
-        }
-    }
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/openmetrics-text; version=1.0.0\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n",
-        text.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(text.as_bytes()).await?;
-    stream.shutdown().await
 }
 
 #[cfg(test)]
@@ -188,7 +216,7 @@ mod tests {
             (DriverHealth::Fenced(why()), 1, 1),
         ] {
             metrics.health(&health);
-            let text = metrics.text();
+            let text = metrics.text(Format::Text);
             for (name, value) in [("ready", ready), ("fenced", fenced)] {
                 let line = format!("\nark_backend_{name} {value}\n");
                 assert!(text.contains(&line), "{line} in {text}");

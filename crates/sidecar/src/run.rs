@@ -277,6 +277,10 @@ async fn start(
             source,
         })?;
         background.spawn(metrics.clone().serve(listener, stop.clone()));
+        let measure = metrics
+            .clone()
+            .measure(driver.clone(), gate.clone(), stop.clone());
+        background.spawn(measure);
     }
     background.spawn(health::run(
         driver.clone(),

@@ -97,6 +97,19 @@ impl<K: Hash + Eq, I: Item> Group<K, I> {
         usage
     }
 
+    /// Returns the number of current items of each collection, in no order.
+    #[must_use]
+    pub fn items(&self) -> Vec<(K, usize)>
+    where
+        K: Clone,
+    {
+        let caches = self.caches.read();
+        let items = caches
+            .iter()
+            .map(|(key, cache)| (key.clone(), cache.current_usage().0));
+        items.collect()
+    }
+
     /// Drops the oldest changes of any collection, until the history is within its limits.
     pub fn enforce(&self) {
         let usage = self.usage();

@@ -1,5 +1,8 @@
 //! The tasks that a server runs besides its connections.
 
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
@@ -7,20 +10,23 @@ use super::Upstream;
 use super::named::named;
 use super::reload::Reload;
 use crate::compute::Workers;
+use crate::handlers::Exposition;
 use crate::serving::cert_reload::Reloader;
-use crate::serving::expiry::Expirations;
+use crate::serving::certificate_metrics::CertificateMetrics;
 use crate::store::StoreTask;
 
 /// Tasks that are not started yet.
 #[derive(Debug)]
 pub(super) struct Background {
     pub(super) certificates: Reloader,
-    pub(super) expirations: Expirations,
+    pub(super) certificate_metrics: CertificateMetrics,
     pub(super) upstream: Upstream,
     /// `None` if the handlers use no store.
     pub(super) storage: Option<Storage>,
     /// `None` if no signal announces new manifests.
     pub(super) reload: Option<Reload>,
+    /// The listener for metrics, and what it serves.
+    pub(super) metrics: Option<(TcpListener, Arc<Exposition>)>,
 }
 
 /// The task of the store, and the threads for large objects.
@@ -52,7 +58,13 @@ impl Background {
             let reload = reload.run(stop.clone());
             tasks.spawn(named("reload of manifests", reload));
         }
-        self.upstream.start(self.expirations, &mut tasks, &stop);
+        if let Some((listener, exposition)) = self.metrics {
+            let render = move |format| exposition.render(format);
+            let metrics = exposition::serve(listener, render, stop.clone());
+            tasks.spawn(named("the listener for metrics", metrics));
+        }
+        self.upstream
+            .start(self.certificate_metrics, &mut tasks, &stop);
         Running {
             tasks,
             stop,

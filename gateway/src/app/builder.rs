@@ -1,5 +1,6 @@
 //! Construction of a server, part by part.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use crate::handlers::Api;
 use crate::health::Health;
 use crate::resources::Catalog;
 use crate::serving::cert_reload::Reloader;
-use crate::serving::expiry::Expirations;
-use crate::serving::limits::Settings;
+use crate::serving::certificate_metrics::CertificateMetrics;
+use crate::serving::limits::{Settings, Shortage};
 use crate::serving::{Bounds, Lifecycle, Limits, Server};
 use crate::stack::{Inner, Stack};
 use crate::store::Store;
@@ -40,7 +41,7 @@ pub struct Builder {
 /// State that the request chain and its handlers share.
 struct Shared {
     metrics: Metrics,
-    expirations: Expirations,
+    certificate_metrics: CertificateMetrics,
     certificates: Reloader,
     limits: Limits,
     lifecycle: Lifecycle,
@@ -93,13 +94,17 @@ impl Builder {
     /// A server for the connections of a listener.
     ///
     /// # Errors
-    /// If the certificates cannot be used, or threads cannot be started.
+    /// If the certificates cannot be used, threads cannot be started, or the address for metrics
+    /// cannot be bound.
     pub fn build(self, io: Io) -> Result<App, Error> {
         let (kinds, delay) = (self.config.kinds.clone(), self.config.shutdown_delay);
+        let metrics = self.config.metrics.map(bind).transpose()?;
         let mut service = self.service(io.process.build)?;
         let stack = service.stack.clone();
         let reload = Reload::new(kinds, stack.clone(), io.hangup, &stack.metrics);
         service.background.reload = Some(reload);
+        let exposition = stack.inner.paths.exposition();
+        service.background.metrics = metrics.map(|listener| (listener, exposition));
         Ok(service.listen(io.listener, &io.process, delay))
     }
 
@@ -149,13 +154,14 @@ impl Builder {
 impl Shared {
     fn new(upstream: Upstream, config: config::Server, limits: Settings) -> Result<Self, Error> {
         let metrics = Metrics::new();
-        let expirations = Expirations::new(&metrics);
+        metrics.announce_rejections(Shortage::ALL.map(Shortage::reason));
+        let certificate_metrics = CertificateMetrics::new(&metrics);
         let certificates = upstream.certificates(config.tls)?;
         Ok(Self {
-            certificates: certificates.reporting(expirations.clone()),
+            certificates: certificates.reporting(certificate_metrics.clone()),
             authorizers: upstream.authorizers(&config.delegation, &metrics),
             metrics,
-            expirations,
+            certificate_metrics,
             limits: Limits::with(limits),
             lifecycle: Lifecycle::new(),
             upstream,
@@ -176,10 +182,11 @@ impl Shared {
         };
         let background = Background {
             certificates: self.certificates,
-            expirations: self.expirations,
+            certificate_metrics: self.certificate_metrics,
             upstream,
             storage,
             reload: None,
+            metrics: None,
         };
         InProcess {
             stack: Arc::new(stack),
@@ -204,4 +211,19 @@ impl<I: Inner> InProcess<I> {
             shutdown_delay,
         }
     }
+}
+
+/// The listener for metrics.
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        tracing::info!(%address, "serving metrics without credentials");
+        TcpListener::from_std(listener)
+    });
+    bound.map_err(|source| Error::Bind {
+        address: address.to_string(),
+        source,
+        flag: "--metrics-bind-address",
+    })
 }

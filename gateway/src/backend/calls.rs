@@ -92,7 +92,7 @@ impl Calls {
         &self,
         request: v1::ListRequest,
     ) -> Result<Streaming<v1::ListResponse>, Error> {
-        self.requests.count(Method::List);
+        let _timer = self.requests.begin(Method::List);
         let start = |mut client: Client| {
             let request = request.clone();
             async move { within(READ_TIMEOUT, client.list(request)).await }
@@ -105,7 +105,7 @@ impl Calls {
         &self,
         request: v1::WatchRequest,
     ) -> Result<Streaming<v1::WatchResponse>, Error> {
-        self.requests.count(Method::Watch);
+        let _timer = self.requests.begin(Method::Watch);
         let start = |mut client: Client| {
             let request = request.clone();
             async move { within(READ_TIMEOUT, client.watch(request)).await }
@@ -156,7 +156,7 @@ impl Calls {
             client: concat!("ark-apiserver ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let floor = self.guard.position();
-        self.requests.count(Method::Describe);
+        let _timer = self.requests.begin(Method::Describe);
         let response = unary(READ_TIMEOUT, request, |request| client.describe(request)).await;
         // `Describe` stores nothing, so no failure leaves its outcome unknown.
         let response = response.map_err(|error| Error {
@@ -210,7 +210,7 @@ impl Calls {
         let deadline = Instant::now() + READ_TIMEOUT;
         let mut live = self.connected(deadline).await?;
         let floor = self.guard.position();
-        self.requests.count(Method::CurrentRevision);
+        let _timer = self.requests.begin(Method::CurrentRevision);
         let request = v1::CurrentRevisionRequest {};
         let rest = deadline.saturating_duration_since(Instant::now());
         let response = unary(rest, request, |request| {
@@ -228,7 +228,7 @@ impl Calls {
     ) -> Result<Vec<v1::OpResult>, Error> {
         let mut live = self.connected(Instant::now() + timeout).await?;
         let count = ops.len();
-        self.requests.count(Method::Write);
+        let _timer = self.requests.begin(Method::Write);
         let request = v1::WriteRequest { ops };
         let response = unary(timeout, request, |mut request| {
             for id in audit_ids {

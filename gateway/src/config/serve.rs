@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{DelegationFlags, Error, FrontProxy, Kinds, SelfManagedFlags, Server, Tuning};
+use super::{
+    DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags, Server, Tuning,
+};
 use crate::backend::{Endpoint, Tls};
 use crate::handlers::Namespaces;
 use crate::request::deadline::parse_go_duration;
@@ -108,6 +110,10 @@ pub struct Serve {
     /// Limits.
     #[command(flatten)]
     pub tuning: Tuning,
+
+    /// Metrics.
+    #[command(flatten)]
+    pub monitoring: Monitoring,
 }
 
 impl Serve {
@@ -128,6 +134,7 @@ impl Serve {
                 request_header_ca,
                 request_headers: proxy.headers()?,
             },
+            metrics: self.monitoring.metrics_bind_address,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             namespaces: Namespaces::OfCluster,

@@ -25,7 +25,7 @@ use crate::serving::Limits;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-use exposition::Exposition;
+pub use exposition::Exposition;
 pub use version::Build;
 
 /// Approximate size of an OpenAPI document, bytes.
@@ -37,7 +37,7 @@ pub struct NonResource {
     /// Replaced together with the catalog.
     documents: ArcSwap<Documents>,
     health: Health,
-    exposition: Exposition,
+    exposition: Arc<Exposition>,
     build: Build,
 }
 
@@ -61,7 +61,7 @@ impl NonResource {
         Self {
             documents: ArcSwap::from_pointee(Documents::new(catalog)),
             health,
-            exposition: Exposition::new(metrics, store, limits),
+            exposition: Arc::new(Exposition::new(metrics, store, limits)),
             build: Build::default(),
         }
     }
@@ -70,6 +70,12 @@ impl NonResource {
     #[must_use]
     pub fn with_build(self, build: Build) -> Self {
         Self { build, ..self }
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn exposition(&self) -> Arc<Exposition> {
+        Arc::clone(&self.exposition)
     }
 
     /// Replaces the published catalog.
@@ -117,7 +123,7 @@ pub(crate) async fn respond(
     let (discovery, head, query) = (&documents.discovery, &head, head.uri.query());
     let found = match info.path.as_str() {
         "/" | "/index.html" => Some(index(&documents, &paths.health)),
-        "/metrics" => Some(paths.exposition.respond()),
+        "/metrics" => Some(paths.exposition.respond(head)),
         path => probe(&paths.health, path, query),
     };
     if let Some(found) = found {

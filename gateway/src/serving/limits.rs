@@ -94,9 +94,51 @@ pub struct Seat {
     _selectors: Option<OwnedSemaphorePermit>,
 }
 
-/// All seats are taken.
+/// A limit is reached; the request was not begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overloaded;
+pub struct Overloaded(pub Shortage);
+
+/// What a rejected request could not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortage {
+    /// A seat among concurrent requests.
+    Requests,
+    /// A seat among open watches.
+    Watches,
+    /// Memory for large heads.
+    Heads,
+    /// Memory for the selectors of watches.
+    Selectors,
+    /// Memory for responses that clients have not read.
+    Responses,
+    /// Memory for bodies, or room in the queue of heavy work or in that of writes.
+    Work,
+}
+
+impl Shortage {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Requests,
+        Self::Watches,
+        Self::Heads,
+        Self::Selectors,
+        Self::Responses,
+        Self::Work,
+    ];
+
+    /// The reason in the metric of rejected requests.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Watches => "watches",
+            Self::Heads => "heads",
+            Self::Selectors => "selectors",
+            Self::Responses => "responses",
+            Self::Work => "work",
+        }
+    }
+}
 
 impl Default for Settings {
     fn default() -> Self {
@@ -182,7 +224,11 @@ impl Limits {
         if seat.permit.is_some() || first && user.is_master() {
             Ok(seat)
         } else {
-            Err(Overloaded)
+            Err(Overloaded(if info.is_long_running() {
+                Shortage::Watches
+            } else {
+                Shortage::Requests
+            }))
         }
     }
 
@@ -197,9 +243,10 @@ impl Limits {
         if bytes <= SMALL_HEAD {
             return Ok(None);
         }
-        let bytes = u32::try_from(bytes).map_err(|_| Overloaded)?;
+        let full = Overloaded(Shortage::Heads);
+        let bytes = u32::try_from(bytes).map_err(|_| full)?;
         let reckoned = Arc::clone(&self.heads).try_acquire_many_owned(bytes);
-        reckoned.map(Some).map_err(|_| Overloaded)
+        reckoned.map(Some).map_err(|_| full)
     }
 
     /// Accounts the selectors of a watch for its lifetime; small ones are free.
@@ -211,9 +258,10 @@ impl Limits {
         if text <= SMALL_SELECTOR {
             return Ok(());
         }
-        let bytes = u32::try_from(text.saturating_mul(SELECTOR_COST)).map_err(|_| Overloaded)?;
+        let full = Overloaded(Shortage::Selectors);
+        let bytes = u32::try_from(text.saturating_mul(SELECTOR_COST)).map_err(|_| full)?;
         let reckoned = Arc::clone(&self.selectors).try_acquire_many_owned(bytes);
-        seat._selectors = Some(reckoned.map_err(|_| Overloaded)?);
+        seat._selectors = Some(reckoned.map_err(|_| full)?);
         Ok(())
     }
 
@@ -353,7 +401,8 @@ mod tests {
         let seat = |method, query, user| limits.seat(&info(method, query), user, &connection);
         let first = seat("GET", None, &bob).unwrap();
         assert_eq!(limits.in_flight(), (1, 0));
-        assert_eq!(seat("GET", None, &bob).unwrap_err(), Overloaded);
+        let full = Overloaded(Shortage::Requests);
+        assert_eq!(seat("GET", None, &bob).unwrap_err(), full);
         assert!(seat("GET", None, &admin).is_ok());
         assert!(seat("GET", Some("watch=1"), &bob).is_ok());
         assert!(seat("POST", None, &bob).is_ok());

@@ -12,6 +12,8 @@ use crate::telemetry::metrics::{RequestLabels, Watching};
 pub(super) struct Observation {
     metrics: Metrics,
     labels: RequestLabels,
+    /// Status code; `None` before the response.
+    code: Option<u16>,
     received: Instant,
     watching: Option<Watching>,
 }
@@ -48,6 +50,7 @@ impl Observation {
         Self {
             metrics: metrics.clone(),
             labels,
+            code: None,
             received: Instant::now(),
             watching: None,
         }
@@ -58,16 +61,17 @@ impl Observation {
         if long_running && status.is_success() {
             self.watching = Some(self.metrics.watch_began(&self.labels));
         }
-        self.labels.code = status.as_u16();
+        self.code = Some(status.as_u16());
     }
 }
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        // Code 0: the client disconnected before the response.
-        if self.labels.code != 0 {
+        // None: the client disconnected before the response.
+        if let Some(code) = self.code {
+            let labels = std::mem::take(&mut self.labels);
             self.metrics
-                .record_request(std::mem::take(&mut self.labels), self.received.elapsed());
+                .record_request(labels, code, self.received.elapsed());
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::authz::Denied;
 use crate::authz::impersonation::Rejected;
 use crate::codec;
 use crate::reply::{self, Layout};
+use crate::serving::limits::{Overloaded, Shortage};
 use crate::{auth, authz};
 
 /// Why a request was rejected.
@@ -22,12 +23,18 @@ pub(super) enum Rejection {
     /// An invalid timeout, or failed authentication or authorization: the response, in the
     /// negotiated representation.
     Response(Response<Body>),
-    /// Too many concurrent requests.
-    Overloaded,
+    /// A limit is reached.
+    Overloaded(Shortage),
     /// The handler did not respond before the deadline.
     DeadlineExceeded,
     /// The handler panicked.
     Panicked,
+}
+
+impl From<Overloaded> for Rejection {
+    fn from(Overloaded(shortage): Overloaded) -> Self {
+        Self::Overloaded(shortage)
+    }
 }
 
 impl Rejection {
@@ -101,9 +108,11 @@ impl Rejection {
                 reply::retry_after(json(&error), 1)
             }
             Self::Response(response) => response,
-            Self::Overloaded => {
+            Self::Overloaded(shortage) => {
                 let text = "Too many requests, please try again later.";
-                reply::retry_after(reply::error_text(StatusCode::TOO_MANY_REQUESTS, text), 1)
+                let mut response = reply::error_text(StatusCode::TOO_MANY_REQUESTS, text);
+                response.extensions_mut().insert(shortage);
+                reply::retry_after(response, 1)
             }
             Self::DeadlineExceeded => {
                 let message = "request did not complete within the allotted timeout";

@@ -360,7 +360,7 @@ async fn metrics_name_served_resources_only() {
         let line = format!("GET /apis/x.io/v1/namespaces/d/{resource}/n");
         let _ = text(fixture.stack.respond(&fixture.admin, request(&line)).await).await;
     }
-    let metrics = fixture.stack.metrics.render();
+    let metrics = fixture.stack.metrics.render(exposition::Format::Text);
     let line = |resource: &str| format!("resource=\"{resource}\"");
     assert!(
         metrics.contains("apiserver_request_total{verb=\"GET\""),

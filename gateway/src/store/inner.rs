@@ -11,6 +11,7 @@ use watch_cache::Limits;
 use crate::backend::Backend;
 use crate::compute::Walks;
 use crate::store::load::Loader;
+use crate::store::metrics::Metrics;
 use crate::store::slot::{Slot, revision};
 use crate::store::{Phase, ResourceId, WriteOp};
 
@@ -42,6 +43,7 @@ pub(super) struct Inner {
     pub(super) phase: signal::Sender<Phase>,
     /// Largest value that the driver accepts; 0 if it reports none.
     pub(super) value_bytes: AtomicU64,
+    pub(super) metrics: Metrics,
 }
 
 /// The revision up to which the caches are complete.

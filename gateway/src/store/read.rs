@@ -233,7 +233,8 @@ impl Inner {
             .follow(after.get(), interest)
             .map_err(|error| StoreError::at(after, error))?;
         let turn = self.walks.begin();
-        Ok(Watcher::new(cursor, initial, turn, request.filter, after))
+        let watcher = Watcher::new(cursor, initial, turn, request.filter, after);
+        Ok(watcher.counting_end(self.metrics.terminated(resource)))
     }
 }
 

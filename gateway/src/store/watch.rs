@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api_types::revision::Revision;
+use prometheus_client::metrics::counter::Counter;
 use watch_cache::{Attribute, Cursor, CursorError, Delivery, Interest, Iter, Kind, Scope, Select};
 
 use crate::compute::Turn;
@@ -85,6 +86,8 @@ pub struct Watcher {
     chosen: Chosen,
     /// Revision after which changes start.
     started: Revision,
+    /// Counts the end of a watch that fell behind.
+    terminated: Counter,
     ended: bool,
 }
 
@@ -105,8 +108,14 @@ impl Watcher {
             turn,
             chosen: Chosen(filter),
             started,
+            terminated: Counter::default(),
             ended: false,
         }
+    }
+
+    /// Counts its end in `terminated` if it falls behind the history.
+    pub(super) fn counting_end(self, terminated: Counter) -> Self {
+        Self { terminated, ..self }
     }
 
     /// Waits for the next items, between one and `max`. After an error: `None`.
@@ -181,10 +190,13 @@ impl Watcher {
 
     fn cut(&self, cut: CursorError) -> StoreError {
         match cut {
-            CursorError::Behind { oldest } => StoreError::Compacted {
-                requested: self.started,
-                oldest: revision(oldest),
-            },
+            CursorError::Behind { oldest } => {
+                self.terminated.inc();
+                StoreError::Compacted {
+                    requested: self.started,
+                    oldest: revision(oldest),
+                }
+            }
             CursorError::Closed => StoreError::EpochChanged,
         }
     }

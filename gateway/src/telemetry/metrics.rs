@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use exposition::Format;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -38,8 +38,20 @@ pub struct RequestLabels {
     pub scope: &'static str,
     /// Always `apiserver`.
     pub component: &'static str,
-    /// HTTP status code; 0 in metrics without a code label.
-    pub code: u16,
+}
+
+/// Labels of a request with a response.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResponseLabels {
+    #[prometheus(flatten)]
+    request: RequestLabels,
+    /// HTTP status code.
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rejection {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,8 +63,9 @@ struct Kind {
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
-    requests: Family<RequestLabels, Counter>,
+    requests: Family<ResponseLabels, Counter>,
     durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    rejections: Family<Rejection, Counter>,
     long_running: Family<RequestLabels, Gauge>,
     in_flight: Family<Kind, Gauge<i64, AtomicI64>>,
 }
@@ -61,10 +74,12 @@ impl Metrics {
     /// Metrics in a new registry.
     pub fn new() -> Self {
         let mut registry = Registry::default();
+        exposition::register_process(&mut registry);
         let requests = Family::default();
         let durations: Family<RequestLabels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         let (long_running, in_flight) = (Family::default(), Family::default());
+        let rejections = Family::default();
         registry.register(
             "apiserver_request",
             "Requests with a response",
@@ -76,6 +91,8 @@ impl Metrics {
             help,
             durations.clone(),
         );
+        let help = "Requests rejected with 429, by what they could not get";
+        registry.register("ark_rejected_requests", help, rejections.clone());
         let help = "Open watches";
         registry.register("apiserver_longrunning_requests", help, long_running.clone());
         let help = "Requests in flight, without watches";
@@ -88,6 +105,7 @@ impl Metrics {
             registry: Arc::new(Mutex::new(registry)),
             requests,
             durations,
+            rejections,
             long_running,
             in_flight,
         }
@@ -98,13 +116,25 @@ impl Metrics {
         with(&mut self.registry.lock());
     }
 
-    /// Counts a request with a response.
-    pub fn record_request(&self, labels: RequestLabels, took: Duration) {
-        self.requests.get_or_create(&labels).inc();
-        let labels = RequestLabels { code: 0, ..labels };
+    /// Counts a request whose response has this status code.
+    pub fn record_request(&self, request: RequestLabels, code: u16, took: Duration) {
         self.durations
-            .get_or_create(&labels)
+            .get_or_create(&request)
             .observe(took.as_secs_f64());
+        let labels = ResponseLabels { request, code };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Exports the reasons of rejections as 0 before the first.
+    pub fn announce_rejections(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            drop(self.rejections.get_or_create(&Rejection { reason }));
+        }
+    }
+
+    /// Counts a request that was rejected with 429.
+    pub fn record_rejection(&self, reason: &'static str) {
+        self.rejections.get_or_create(&Rejection { reason }).inc();
     }
 
     /// Increments the gauge of open watches until the result is dropped.
@@ -123,13 +153,9 @@ impl Metrics {
         }
     }
 
-    /// All metrics in OpenMetrics text format.
-    pub fn render(&self) -> String {
-        let mut text = String::new();
-        if let Err(err) = encode(&mut text, &self.registry.lock()) {
-            tracing::error!(%err, "cannot render metrics");
-        }
-        text
+    /// All metrics.
+    pub fn render(&self, format: Format) -> String {
+        format.encode(&self.registry.lock())
     }
 }
 
