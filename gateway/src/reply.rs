@@ -28,6 +28,15 @@ pub struct Begun {
     pub retained: usize,
 }
 
+/// Response extension of a watch: how the events of its body are separated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A line per event; sent as text.
+    Lines,
+    /// Four bytes of length before each event, big endian; sent as binary.
+    LengthPrefixed,
+}
+
 /// A response with this body.
 pub fn body(
     status: StatusCode,

@@ -28,9 +28,10 @@ pub mod limits;
 mod stall;
 
 pub mod cert_reload;
-pub mod expiry;
+pub mod certificate_metrics;
 pub mod tls;
 pub mod unsent;
+mod websocket;
 
 pub use bounds::Bounds;
 pub use connection::Service;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::program::{Program, eventually};
+use crate::program::{Program, command, eventually, standalone};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -94,4 +94,42 @@ async fn changed_files_are_loaded_without_signal() {
     .await;
     program.signal(Signal::INT);
     assert!(program.ended().0.success());
+}
+
+#[tokio::test]
+async fn removed_kind_is_logged_with_number_of_its_objects() {
+    let directory = tempfile::tempdir().unwrap();
+    let kinds = directory.path().join("kinds");
+    std::fs::create_dir(&kinds).unwrap();
+    write(&kinds, &manifest("v1"));
+    let data = directory.path().join("data");
+    let log = directory.path().join("log");
+    let mut command = standalone(command(&[]), &data);
+    command.args(["--resources", kinds.to_str().unwrap()]);
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let program = Program::run(command, &data, |_| ());
+    let admin = program.admin();
+    for name in ["a", "b"] {
+        let foo = format!(
+            "{{\"apiVersion\":\"x.io/v1\",\"kind\":\"Foo\",\"metadata\":{{\"name\":\"{name}\"}}}}"
+        );
+        let path = "/apis/x.io/v1/namespaces/default/foos";
+        let created = admin.send("POST", path, foo).await.unwrap();
+        assert_eq!(created.0, 201, "{}", created.1);
+    }
+    let other = manifest("v1").replace("foos", "bars").replace("Foo", "Bar");
+    write(&kinds, &other);
+    program.signal(Signal::HUP);
+    eventually("foos are not served", SOON, async || {
+        admin.get("/apis/x.io/v1/foos").await.0 == 404
+    })
+    .await;
+    program.signal(Signal::INT);
+    assert!(program.ended().0.success());
+    let log = std::fs::read_to_string(&log).unwrap();
+    let line = log.lines().find(|line| line.contains("no longer served"));
+    let line = line.unwrap_or_else(|| panic!("no warning in {log}"));
+    for part in ["WARN", "foos.x.io", "objects=2"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
 }

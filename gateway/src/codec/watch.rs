@@ -3,6 +3,7 @@
 mod body;
 mod frame;
 
+use api_types::media_type::Encoding;
 use api_types::status::ApiError;
 use axum::body::Body;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
@@ -13,6 +14,7 @@ use self::body::Events;
 use self::frame::Frames;
 use super::Negotiated;
 use crate::compute::Client;
+use crate::reply::Framing;
 use crate::resources::Served;
 use crate::store::{StoreError, Watcher};
 
@@ -76,5 +78,10 @@ pub(crate) fn watch(
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
+    // A client may have asked for frames of WebSocket instead of a body.
+    response.extensions_mut().insert(match form.encoding() {
+        Encoding::Protobuf => Framing::LengthPrefixed,
+        Encoding::Json | Encoding::Yaml => Framing::Lines,
+    });
     Ok(response)
 }

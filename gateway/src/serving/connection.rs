@@ -13,9 +13,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
@@ -33,8 +33,10 @@ use super::stall::WriteStall;
 use super::tasks::Tasks;
 use super::turns::Turns;
 use super::unsent::{Outlet, watched};
+use super::websocket::{Handshake, Pending};
 use super::{Bounds, Lifecycle, drainable_body, host, protocols};
 use crate::auth::Peer;
+use crate::reply::Framing;
 
 /// Serves requests; the interface between sockets and the stack.
 pub trait Service: Send + Sync + 'static {
@@ -207,8 +209,10 @@ impl<S: Service> Established<S> {
         let io = TokioIo::new(stream);
         let address = self.peer.address;
         let (service, shared) = (Arc::clone(&self.shared.service), &self.shared);
+        let pending = Pending::default();
         let response = {
             let (activity, owed) = (Arc::clone(&activity), self.outlet.clone());
+            let pending = pending.clone();
             // Clients without a certificate have one request per connection, on other threads.
             let turns = authenticated.then(|| Polls {
                 turns: Arc::clone(&shared.polls),
@@ -222,16 +226,27 @@ impl<S: Service> Established<S> {
                 // Counted from arrival, not from the first poll: many requests may be accepted
                 // before that.
                 let polls = turns.clone().map(|polls| (polls.backlog.wait(), polls));
-                respond(service, peer, polls, request, open)
+                respond(service, peer, polls, request, open, pending.clone())
             })
         };
         let serving = async {
             if http2 {
                 let builder = protocols::http2(authenticated, shared.tasks.clone());
-                drive(builder.serve_connection(io, response), &activity, shared).await
+                let connection = builder.serve_connection(io, response);
+                let shut_down = http2::Connection::graceful_shutdown;
+                drive(connection, shut_down, &activity, shared).await
             } else {
                 let builder = protocols::http1(authenticated);
-                drive(builder.serve_connection(io, response), &activity, shared).await
+                let connection = builder.serve_connection(io, response).with_upgrades();
+                let shut_down = http1::UpgradeableConnection::graceful_shutdown;
+                drive(connection, shut_down, &activity, shared).await?;
+                // Here, so that the connection keeps its slot and its deadlines for writes.
+                let _open = activity.begin();
+                let evicted = activity.evicted.cancelled();
+                tokio::select! {
+                    () = pending.serve() => Ok(()),
+                    () = evicted => Ok(()),
+                }
             }
         };
         let served = tokio::select! {
@@ -251,13 +266,15 @@ async fn respond<S: Service>(
     service: Arc<S>,
     peer: Arc<Peer>,
     polls: Option<(Waiting, Polls)>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     open: Open,
+    pending: Pending,
 ) -> Result<Response<Counted>, Infallible> {
     if let Some(rejection) = host::rejection(&request) {
         open.left_unread();
         return Ok(rejection.map(|body| Counted { body, _open: open }));
     }
+    let handshake = Handshake::of(&mut request);
     // An HTTP/2 connection that stays open can discard the rest of a body at any time.
     let unread = !request.body().is_end_stream() && open.is_last();
     let (request, unread_body) = drainable_body::drainable(request);
@@ -281,17 +298,22 @@ async fn respond<S: Service>(
     if cut {
         open.left_unread();
     }
+    let framing = response.extensions().get::<Framing>().copied();
+    if let (Some(handshake), Some(framing)) = (handshake, framing) {
+        response = handshake.respond(response, framing, &pending);
+    }
     Ok(response.map(|body| Counted { body, _open: open }))
 }
 
-/// Runs a connection until it ends or reaches its deadline.
+/// Runs a connection until it ends or reaches its deadline. `shut_down` begins its orderly end.
 async fn drive<C, S>(
     connection: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
     activity: &Arc<Activity>,
     shared: &Shared<S>,
-) -> Result<(), C::Error>
+) -> hyper::Result<()>
 where
-    C: GracefulConnection,
+    C: Future<Output = hyper::Result<()>>,
 {
     let bounds = &shared.bounds;
     let mut connection = pin!(connection);
@@ -304,7 +326,7 @@ where
         () = poll_fn(|cx| clock.poll(cx)) => false,
     };
     // GOAWAY: the peer opens no more streams, and open streams finish.
-    connection.as_mut().graceful_shutdown();
+    shut_down(connection.as_mut());
     if draining {
         let evicted = activity.evicted.cancelled();
         return tokio::select! {
