@@ -69,6 +69,7 @@ pub struct Standalone {
     #[command(flatten)]
     pub tuning: Tuning,
 
+    /// Metrics.
     #[command(flatten)]
     pub monitoring: Monitoring,
 }

@@ -205,6 +205,8 @@ async fn metrics_have_a_listener_without_credentials() {
         .unwrap()
         .to_string();
     let program = Program::start(directory.path(), &["--metrics-bind-address", &address]);
+    // A counter without samples has no series in the output.
+    program.admin().get("/version").await;
     let mut stream = TcpStream::connect(&address).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(request).await.unwrap();

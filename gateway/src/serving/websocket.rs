@@ -3,6 +3,7 @@
 //! are ignored, and the end is close code 1000.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -16,6 +17,8 @@ use http_body_util::BodyExt as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -29,6 +32,8 @@ const VERSION: &str = "13";
 /// Largest message of a client, bytes. It is ignored; the limit is that of control frames, rounded
 /// up.
 const MAX_RECEIVED: usize = 4 << 10;
+/// How long the close frame of the client is awaited.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The WebSocket of a connection, from the response to the end of the HTTP connection.
 #[derive(Debug, Clone, Default)]
@@ -171,8 +176,8 @@ impl Pending {
     }
 }
 
-/// Sends the events, each in a frame.
-async fn send(upgraded: Upgraded, mut events: Body, framing: Framing) -> Result<(), Error> {
+/// Sends the events, each in a frame, then closes the connection.
+async fn send(upgraded: Upgraded, events: Body, framing: Framing) -> Result<(), Error> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_RECEIVED))
         .max_frame_size(Some(MAX_RECEIVED))
@@ -180,6 +185,19 @@ async fn send(upgraded: Upgraded, mut events: Body, framing: Framing) -> Result<
         .write_buffer_size(0);
     let io = TokioIo::new(upgraded);
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    send_events(&mut socket, events, framing).await?;
+    // The close frame of the client, or the reply to one that it sent first.
+    let reply = async { while let Some(Ok(_)) = socket.next().await {} };
+    let _ = timeout(CLOSE_TIMEOUT, reply).await;
+    Ok(socket.get_mut().shutdown().await?)
+}
+
+/// Sends events until either side ends the watch, and the close frame if it is the server.
+async fn send_events(
+    socket: &mut WebSocketStream<TokioIo<Upgraded>>,
+    mut events: Body,
+    framing: Framing,
+) -> Result<(), Error> {
     let mut bytes = BytesMut::new();
     loop {
         tokio::select! {
