@@ -54,8 +54,8 @@ pub(crate) async fn side(client: &Client) -> Result<Side> {
 /// If kube-apiserver rejects an object.
 pub(crate) async fn prepare(world: &World) -> Result<()> {
     let admin = &world.admin;
-    let found = Call::new("GET", &format!("/api/v1/namespaces/{NAMESPACE}"));
-    if found.send(admin).await?.status == 200 {
+    let namespace = format!("/api/v1/namespaces/{NAMESPACE}");
+    if Call::new("GET", &namespace).send(admin).await?.status == 200 {
         return Ok(());
     }
     let repository = Repository::find()?;
@@ -83,7 +83,7 @@ pub(crate) async fn prepare(world: &World) -> Result<()> {
     .await?;
     let families = (0..FAMILIES).map(|index| family(admin, index));
     let created = stream::iter(families).buffer_unordered(AT_ONCE);
-    created.try_collect::<Vec<()>>().await
+    created.try_collect::<()>().await
 }
 
 /// ConfigMap `owner-N` → Memory `family-N` → ConfigMap `dependent-N`. Every tenth Memory has a
