@@ -38,12 +38,17 @@ async fn beside_crds(cluster: &Cluster, helm: &Helm, report: &mut Report) -> Res
             "groupPriorityMinimum": 1000, "versionPriority": 100},
     });
     let path = format!("{API_SERVICE}/{GROUP_VERSION}");
-    let sent = cluster.client.json("POST", API_SERVICE, Some(&object)).await?;
+    let sent = cluster
+        .client
+        .json("POST", API_SERVICE, Some(&object))
+        .await?;
     report.expect("beside CRDs", sent.0 == 201, || sent.1.to_string());
     let install = ["install", "ark", "CHART"];
     let registering = helm.release(&kubeconfig, &install, &["{}"]).await;
     let text = registering.err().map(|error| error.to_string());
-    let refused = text.as_ref().is_some_and(|it| it.contains("invalid ownership"));
+    let refused = text
+        .as_ref()
+        .is_some_and(|it| it.contains("invalid ownership"));
     report.expect("beside CRDs, registering", refused, || format!("{text:?}"));
     let values = ["apiService: {create: false}"];
     let done = helm.release(&kubeconfig, &install, &values).await;
@@ -54,7 +59,9 @@ async fn beside_crds(cluster: &Cluster, helm: &Helm, report: &mut Report) -> Res
     let done = helm.release(&kubeconfig, &["uninstall", "ark"], &[]).await;
     report.record("beside CRDs, uninstall", done);
     let found = cluster.get(&path).await?;
-    report.expect("beside CRDs", found["kind"] == "APIService", || found.to_string());
+    report.expect("beside CRDs", found["kind"] == "APIService", || {
+        found.to_string()
+    });
     cluster.client.json("DELETE", &path, None).await?;
     Ok(())
 }

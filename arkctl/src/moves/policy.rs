@@ -87,10 +87,13 @@ impl Policy {
     pub(super) async fn close(&self, cluster: &Cluster, crds: &[Definition]) -> Result<()> {
         self.create(cluster, crds).await?;
         let servers = servers(cluster).await?;
-        let mut rejections = 0;
+        let (mut rejections, mut object) = (0, String::new());
         until(TIMEOUT, async || {
             // A new connection may reach another kube-apiserver.
-            match self.attempt(&cluster.reconnected()?, crds).await? {
+            match self
+                .attempt(&cluster.reconnected()?, crds, &mut object)
+                .await?
+            {
                 Trial::Rejected => rejections += 1,
                 Trial::Accepted => rejections = 0,
                 Trial::None => {
@@ -133,8 +136,11 @@ impl Policy {
                 bail!("cannot delete {kind} {}: {}", self.name, message(&response));
             }
         }
+        let mut object = String::new();
         until(TIMEOUT, async || {
-            let trial = self.attempt(&cluster.reconnected()?, crds).await?;
+            let trial = self
+                .attempt(&cluster.reconnected()?, crds, &mut object)
+                .await?;
             Ok(if trial == Trial::Rejected {
                 Err(format!("the policy {} is still in force", self.name))
             } else {
@@ -144,34 +150,34 @@ impl Policy {
         .await
     }
 
-    /// Changes nothing in an existing object, as a dry run.
-    async fn attempt(&self, cluster: &Cluster, crds: &[Definition]) -> Result<Trial> {
-        for definition in crds {
-            let kind = &definition.kind;
-            let list = cluster
-                .get(&format!("{}?limit=1", kind.path(&kind.storage, "")))
-                .await?;
-            let metadata = &list["items"][0]["metadata"];
-            let Some(name) = metadata["name"].as_str() else {
-                continue;
-            };
-            let namespace = metadata["namespace"].as_str().unwrap_or_default();
-            let path = kind.path(&kind.storage, namespace);
-            let path = format!("{path}/{name}?dryRun=All");
-            let (status, response) = cluster.patch(&path, &json!({})).await?;
-            let text = message(&response);
-            if text.contains(&self.name) && text.contains("denied request") {
-                return Ok(Trial::Rejected);
+    /// Changes nothing in an existing object, as a dry run. `object` is its path, which is looked up if
+    /// it is empty.
+    async fn attempt(
+        &self,
+        cluster: &Cluster,
+        crds: &[Definition],
+        object: &mut String,
+    ) -> Result<Trial> {
+        loop {
+            if object.is_empty() {
+                let Some(found) = any_object(cluster, crds).await? else {
+                    return Ok(Trial::None);
+                };
+                *object = found;
             }
+            let (status, response) = cluster
+                .patch(&format!("{object}?dryRun=All"), &json!({}))
+                .await?;
+            let text = message(&response);
             match status {
-                // Deleted meanwhile: try the next kind.
-                404 => {}
-                200 => return Ok(Trial::Accepted),
-                // Another webhook or policy rejects it first.
+                404 => object.clear(),
+                // Another webhook or policy may reject it first.
+                _ if text.contains(&self.name) && text.contains("denied request") => {
+                    return Ok(Trial::Rejected);
+                }
                 _ => return Ok(Trial::Accepted),
             }
         }
-        Ok(Trial::None)
     }
 
     fn policy(&self, crds: &[Definition]) -> Value {
@@ -209,6 +215,22 @@ impl Policy {
             "spec": {"policyName": self.name, "validationActions": ["Deny"]},
         })
     }
+}
+
+/// Returns the path of an object of one of the kinds.
+async fn any_object(cluster: &Cluster, crds: &[Definition]) -> Result<Option<String>> {
+    for definition in crds {
+        let kind = &definition.kind;
+        let list = format!("{}?limit=1", kind.path(&kind.storage, ""));
+        let list = cluster.get(&list).await?;
+        let metadata = &list["items"][0]["metadata"];
+        if let Some(name) = metadata["name"].as_str() {
+            let namespace = metadata["namespace"].as_str().unwrap_or_default();
+            let path = kind.path(&kind.storage, namespace);
+            return Ok(Some(format!("{path}/{name}")));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the number of kube-apiservers; 1 if it is unknown.

@@ -98,13 +98,13 @@ async fn family(admin: &Client, index: usize) -> Result<()> {
     let name = format!("family-{index}");
     let mut object = memory(&name, "http://example.com");
     object["metadata"]["ownerReferences"] = json!([reference(&owner)]);
-    let ending = index % 10 == 0;
+    let ending = index.is_multiple_of(10);
     if ending {
         object["metadata"]["finalizers"] = json!(["example.com/keep"]);
     }
     let own = format!("{MEMORIES}/{name}");
     let applied = format!("{own}?fieldManager=applier");
-    let created = if index % 2 == 0 {
+    let created = if index.is_multiple_of(2) {
         Call::apply(&applied).body(&object).json(admin).await?
     } else {
         Call::new("POST", MEMORIES)
@@ -112,7 +112,7 @@ async fn family(admin: &Client, index: usize) -> Result<()> {
             .json(admin)
             .await?
     };
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         let status = json!({"status": {"phase": "ready"}});
         let path = format!("{own}/status");
         Call::new("PATCH", &path).body(&status).json(admin).await?;

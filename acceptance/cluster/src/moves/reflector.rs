@@ -2,12 +2,13 @@
 //! again, with which resourceVersion, and how long it pauses.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use kube_http::Client;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -42,16 +43,14 @@ enum End {
     Closed,
     /// Retry the same watch after a pause.
     Retriable,
-    /// List again.
+    /// List again, first with the last version, also after 410.
     Failed,
-    /// List again without a version.
-    Expired,
 }
 
 impl View {
     /// The first difference from the server's state.
     pub(super) fn difference(&self, expected: &States) -> Option<String> {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = self.0.lock();
         let missing = expected
             .iter()
             .find(|(name, state)| states.get(*name) != Some(state));
@@ -89,10 +88,6 @@ impl Reflector {
                     End::Closed => {}
                     End::Retriable => self.back_off().await,
                     End::Failed => break,
-                    End::Expired => {
-                        self.expired = true;
-                        break;
-                    }
                 }
             }
         }
@@ -120,7 +115,7 @@ impl Reflector {
                     let list = response.value();
                     let items = list["items"].as_array();
                     let states = items.into_iter().flatten().map(state_of).collect();
-                    *self.view.0.lock().unwrap_or_else(PoisonError::into_inner) = states;
+                    *self.view.0.lock() = states;
                     let version = list["metadata"]["resourceVersion"].as_str();
                     self.version = version.unwrap_or_default().to_owned();
                     self.expired = false;
@@ -145,7 +140,6 @@ impl Reflector {
         };
         match response.status().as_u16() {
             200 => {}
-            410 => return End::Expired,
             429 | 500 => return End::Retriable,
             _ => return End::Failed,
         }
@@ -171,7 +165,7 @@ impl Reflector {
     fn event(&mut self, event: &Value) -> std::result::Result<(), End> {
         let object = &event["object"];
         let (name, state) = state_of(object);
-        let mut states = self.view.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.view.0.lock();
         match event["type"].as_str() {
             Some("ADDED" | "MODIFIED") => {
                 states.insert(name, state);
@@ -180,7 +174,6 @@ impl Reflector {
                 states.remove(&name);
             }
             Some("BOOKMARK") => {}
-            Some("ERROR") if object["code"] == 410 => return Err(End::Expired),
             _ => return Err(End::Failed),
         }
         drop(states);
