@@ -31,11 +31,19 @@ pub(crate) struct Item {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content(pub(crate) BTreeMap<Path, Item>);
 
-/// Returns the SHA-256 of an object without resourceVersion and apiVersion.
+/// Returns the SHA-256 of an object without resourceVersion and apiVersion, and without empty lists and
+/// maps of its metadata: kube-apiserver may store them, and does not return them.
 pub(crate) fn hash(mut object: Value) -> [u8; 32] {
     stored::strip(&mut object);
     if let Some(fields) = object.as_object_mut() {
         fields.remove("apiVersion");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|_, value| match value {
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            _ => true,
+        });
     }
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, &kube_json::to_vec(&object)).as_ref());
@@ -188,6 +196,7 @@ mod tests {
         let mut same = object.clone();
         same["apiVersion"] = "g/v2".into();
         same["metadata"]["resourceVersion"] = "8".into();
+        same["metadata"]["finalizers"] = json!([]);
         assert_eq!(hash(same), original);
         let mut other = object;
         other["metadata"]["generation"] = 2.into();

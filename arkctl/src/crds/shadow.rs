@@ -1,7 +1,7 @@
 //! Objects of CRDs in the cluster's etcd: comparison with a store, and the changes that make them
 //! equal to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
@@ -192,11 +192,7 @@ fn write(file: &Path, lost: &[Found]) -> Result<()> {
     let named = || file.display().to_string();
     let opened = OpenOptions::new().write(true).create_new(true).open(file);
     let mut out = std::io::BufWriter::new(opened.with_context(named)?);
-    let values: HashMap<&str, &[u8]> = lost
-        .iter()
-        .map(|it| (it.key.as_str(), &it.value[..]))
-        .collect();
-    for (key, value) in values {
+    for Found { key, value, .. } in lost {
         let line = json!({"key": key, "value": String::from_utf8_lossy(value)});
         writeln!(out, "{line}").with_context(named)?;
     }
