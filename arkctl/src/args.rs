@@ -1,6 +1,8 @@
 //! The command line.
 
+mod crds;
 mod endpoints;
+mod moves;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +11,9 @@ use backend_proto::v1::Key;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use command_line::Documents;
 
+pub use self::crds::{Cluster, Etcd, ExportCrds, ImportCrds};
 pub use self::endpoints::{At, From, To};
+pub use self::moves::{Adopt, Gateway, Return};
 use crate::deadlines::Deadlines;
 use crate::key;
 use crate::output::Sink;
@@ -19,6 +23,7 @@ const GLOBAL: &str = "Global options";
 const OTHER: &str = "Other store";
 const CLUSTER: &str = "Cluster";
 const ETCD: &str = "etcd";
+const GATEWAY: &str = "Gateway";
 
 /// Manages the data behind ark-apiserver: backup, restore, moves between drivers, and moves to or
 /// from CRDs.
@@ -66,6 +71,10 @@ pub enum Command {
     ImportCrds(ImportCrds),
     /// Write all records to a cluster that has the kinds as CRDs.
     ExportCrds(ExportCrds),
+    /// Take kinds over from the cluster's CRDs while they are in use.
+    Adopt(Adopt),
+    /// Give kinds back to the cluster's CRDs while they are in use.
+    Return(Return),
     /// Documents about the program.
     #[command(flatten)]
     Documents(Documents),
@@ -286,96 +295,6 @@ pub struct Fence {
     pub force: bool,
 }
 
-/// Flags of the cluster and its kinds.
-#[derive(Debug, Args)]
-pub struct Cluster {
-    /// Kubeconfig of the cluster, with a client certificate or a token.
-    #[arg(long, value_name = "FILE", env = "KUBECONFIG", help_heading = CLUSTER)]
-    pub kubeconfig: PathBuf,
-    /// API group of the CRDs; may be given several times.
-    #[arg(
-        id = "group",
-        long = "group",
-        default_value = "ark.mckinsey.com",
-        value_name = "GROUP",
-        help_heading = CLUSTER
-    )]
-    pub groups: Vec<String>,
-}
-
-/// `import-crds`.
-#[derive(Debug, Args)]
-#[command(mut_arg("to-data-dir", |arg| arg.visible_alias("data-dir")))]
-#[command(mut_arg("to-ca", |arg| arg.visible_alias("ca")))]
-#[command(mut_arg("to-cert", |arg| arg.visible_alias("cert")))]
-#[command(mut_arg("to-key", |arg| arg.visible_alias("key")))]
-pub struct ImportCrds {
-    /// Source cluster.
-    #[command(flatten)]
-    pub cluster: Cluster,
-    /// Target store.
-    #[command(flatten)]
-    pub to: To,
-    /// Report what would be imported, and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// `export-crds`.
-#[derive(Debug, Args)]
-#[command(mut_arg("from-data-dir", |arg| arg.visible_alias("data-dir")))]
-#[command(mut_arg("from-ca", |arg| arg.visible_alias("ca")))]
-#[command(mut_arg("from-cert", |arg| arg.visible_alias("cert")))]
-#[command(mut_arg("from-key", |arg| arg.visible_alias("key")))]
-pub struct ExportCrds {
-    /// Source store.
-    #[command(flatten)]
-    pub from: From,
-    /// Target cluster.
-    #[command(flatten)]
-    pub cluster: Cluster,
-    /// Write into the cluster's etcd (http:// or https://HOST:PORT), bypassing kube-apiserver: this
-    /// keeps uids, timestamps, status and managedFields.
-    #[arg(long, value_name = "ENDPOINT", value_parser = etcd, help_heading = ETCD)]
-    pub etcd: Option<String>,
-    /// Certificate authority of etcd, PEM; for https.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires_all = ["etcd", "etcd_cert", "etcd_key"],
-        help_heading = ETCD
-    )]
-    pub etcd_ca: Option<PathBuf>,
-    /// Client certificate for etcd, PEM.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires_all = ["etcd", "etcd_ca", "etcd_key"],
-        help_heading = ETCD
-    )]
-    pub etcd_cert: Option<PathBuf>,
-    /// Private key of the client certificate, PEM.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires_all = ["etcd", "etcd_ca", "etcd_cert"],
-        help_heading = ETCD
-    )]
-    pub etcd_key: Option<PathBuf>,
-    /// Value of kube-apiserver's --etcd-prefix.
-    #[arg(
-        long,
-        default_value = "/registry",
-        value_name = "PREFIX",
-        requires = "etcd",
-        help_heading = ETCD
-    )]
-    pub etcd_prefix: String,
-    /// Report what would be exported and what would be rejected, and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
 // === impl Output ===
 
 impl Output {
@@ -397,18 +316,6 @@ impl Arguments {
         Deadlines {
             response: Duration::from_secs(self.timeout),
         }
-    }
-}
-
-/// Parses an address of etcd.
-fn etcd(text: &str) -> Result<String, String> {
-    let host = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
-    if host.is_some_and(|host| !host.is_empty()) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be http://HOST:PORT or https://HOST:PORT".to_owned())
     }
 }
 
@@ -434,6 +341,8 @@ mod tests {
             ("export-crds", "etcd-prefix", Some(ETCD)),
             ("export-crds", "group", Some(CLUSTER)),
             ("export-crds", "dry-run", None),
+            ("adopt", "service", Some(GATEWAY)),
+            ("return", "etcd", Some(ETCD)),
             ("verify", "against-key", Some(OTHER)),
             ("verify", "file", None),
         ] {

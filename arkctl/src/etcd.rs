@@ -1,13 +1,14 @@
 //! The part of etcd's v3 KV protocol that arkctl needs: a transaction that puts keys which must not
-//! exist, and otherwise reads them. Messages hold only the used fields; numbers are those of etcd's
-//! API.
+//! exist, and otherwise reads them; reads of a prefix; and a transaction that changes keys which must
+//! be as they were read. Messages hold only the used fields; numbers are those of etcd's API.
+
+mod messages;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
-use prost::Message;
 use tokio::time::timeout;
 use tonic::Request;
 use tonic::client::Grpc;
@@ -15,11 +16,22 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic_prost::ProstCodec;
 
+use crate::args;
+
+use self::messages::{
+    Compare, DeleteRange, Operation, Put, Range, RangeResponse, RequestOp, Txn, TxnResponse,
+};
+
 /// Maximum puts, and bytes of their values, per transaction: below etcd's defaults of 128 and 1.5
 /// MiB.
 const BATCH: (usize, usize) = (100, 1 << 20);
 /// Deadline of a transaction.
 const TXN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Keys per page of a read.
+const PAGE: i64 = 100;
+/// Maximum size of a response in bytes: a page of values of 1.5 MiB each.
+const MAX_RESPONSE: usize = 256 << 20;
 
 /// A key and its value.
 pub(crate) type Pair = (String, Bytes);
@@ -36,83 +48,33 @@ pub(crate) struct Created {
     pub(crate) present: usize,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct Put {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(bytes = "bytes", tag = "2")]
-    value: Bytes,
+/// A key as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) key: String,
+    pub(crate) value: Bytes,
+    /// Revision of the change that wrote the value.
+    pub(crate) mod_revision: i64,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct Range {
-    #[prost(string, tag = "1")]
-    key: String,
+/// A change of a key that must not have changed since it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) key: String,
+    /// [`Found::mod_revision`]; 0 if the key must not exist.
+    pub(crate) expected: i64,
+    /// The new value; `None` deletes the key.
+    pub(crate) value: Option<Bytes>,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct RequestOp {
-    #[prost(oneof = "Operation", tags = "1, 2")]
-    request: Option<Operation>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum Operation {
-    #[prost(message, tag = "1")]
-    Range(Range),
-    #[prost(message, tag = "2")]
-    Put(Put),
-}
-
-/// The condition that a key's create revision is 0: it does not exist.
-#[derive(Clone, PartialEq, Message)]
-struct Compare {
-    /// 0 is EQUAL.
-    #[prost(int32, tag = "1")]
-    result: i32,
-    /// 1 is CREATE.
-    #[prost(int32, tag = "2")]
-    target: i32,
-    #[prost(string, tag = "3")]
-    key: String,
-    #[prost(int64, optional, tag = "5")]
-    create_revision: Option<i64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Txn {
-    #[prost(message, repeated, tag = "1")]
-    compare: Vec<Compare>,
-    #[prost(message, repeated, tag = "2")]
-    success: Vec<RequestOp>,
-    #[prost(message, repeated, tag = "3")]
-    failure: Vec<RequestOp>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct KeyValue {
-    #[prost(bytes = "bytes", tag = "5")]
-    value: Bytes,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct RangeResponse {
-    #[prost(message, repeated, tag = "2")]
-    kvs: Vec<KeyValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ResponseOp {
-    #[prost(message, optional, tag = "1")]
-    range: Option<RangeResponse>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TxnResponse {
-    #[prost(bool, tag = "2")]
-    succeeded: bool,
-    #[prost(message, repeated, tag = "3")]
-    responses: Vec<ResponseOp>,
+impl args::Etcd {
+    /// Connects to an address with the files of these flags.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or etcd does not respond.
+    pub(crate) async fn connect(&self, address: &str) -> Result<Etcd> {
+        Etcd::connect(address, [&self.etcd_ca, &self.etcd_cert, &self.etcd_key]).await
+    }
 }
 
 impl Etcd {
@@ -144,6 +106,93 @@ impl Etcd {
             format!("--etcd {address}: no connection within {seconds} s")
         })?;
         Ok(Self(connected.with_context(named)?))
+    }
+
+    /// Reads a key.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Found>> {
+        let range = Range {
+            key: key.to_owned(),
+            ..Range::default()
+        };
+        Ok(self.range(range).await?.found()?.into_iter().next())
+    }
+
+    /// Reads all keys that begin with `prefix`, which ends with a slash, in the order of keys. Keys
+    /// that change meanwhile are as old or as new as their page.
+    pub(crate) async fn prefix(
+        &self,
+        prefix: &str,
+        mut each: impl FnMut(Found) -> Result<()>,
+    ) -> Result<()> {
+        let end = prefix
+            .strip_suffix('/')
+            .with_context(|| format!("{prefix}: a prefix ends with a slash"))?;
+        // The byte that follows a slash.
+        let end = format!("{end}0");
+        let mut from = prefix.to_owned();
+        loop {
+            let range = Range {
+                key: from,
+                range_end: end.clone(),
+                limit: PAGE,
+            };
+            let page = self.range(range).await?;
+            let more = page.more;
+            let mut last = None;
+            for found in page.found()? {
+                last = Some(found.key.clone());
+                each(found)?;
+            }
+            match last {
+                // The smallest key after it.
+                Some(last) if more => from = format!("{last}\0"),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn range(&self, range: Range) -> Result<RangeResponse> {
+        let key = range.key.clone();
+        let path = PathAndQuery::from_static("/etcdserverpb.KV/Range");
+        self.call(path, range, &key).await
+    }
+
+    /// Makes changes, in transactions of a bounded size each of which is made completely or not at
+    /// all.
+    ///
+    /// # Errors
+    /// If a key has changed since it was read; earlier transactions stay.
+    pub(crate) async fn change(
+        &self,
+        changes: &[Change],
+        mut done: impl FnMut(&[Change]),
+    ) -> Result<()> {
+        let mut rest = changes;
+        while !rest.is_empty() {
+            let sizes = rest.iter().map(|it| {
+                let value = it.value.as_ref().map_or(0, Bytes::len);
+                it.key.len() * 2 + value
+            });
+            let (batch, behind) = rest.split_at(fitting(sizes));
+            rest = behind;
+            let request = Txn {
+                compare: batch.iter().map(Change::condition).collect(),
+                success: batch.iter().map(Change::operation).collect(),
+                failure: Vec::new(),
+            };
+            let first = batch.first().map_or("", |it| &it.key);
+            let path = PathAndQuery::from_static("/etcdserverpb.KV/Txn");
+            let reply: TxnResponse = self.call(path, request, first).await?;
+            if !reply.succeeded {
+                bail!(
+                    "etcd: {first} or one of the {} keys after it has changed since it was read: \
+                     something still writes to the CRDs. Stop it, and repeat the command",
+                    batch.len() - 1
+                );
+            }
+            done(batch);
+        }
+        Ok(())
     }
 
     /// Returns a message for each key that exists with another value.
@@ -211,9 +260,13 @@ impl Etcd {
             target: 1,
             key: key.clone(),
             create_revision: Some(0),
+            mod_revision: None,
         };
         let first = &pairs.first().context("an empty transaction")?.0;
-        let read = Range { key: first.clone() };
+        let read = Range {
+            key: first.clone(),
+            ..Range::default()
+        };
         let request = Txn {
             compare: pairs.iter().map(absent).collect(),
             success,
@@ -222,13 +275,47 @@ impl Etcd {
                 request: Some(Operation::Range(read)),
             }],
         };
-        let mut grpc = Grpc::new(self.0.clone());
-        grpc.ready().await.context("etcd")?;
         let path = PathAndQuery::from_static("/etcdserverpb.KV/Txn");
-        let codec = ProstCodec::<Txn, TxnResponse>::default();
+        self.call(path, request, first).await
+    }
+
+    async fn call<Q, A>(&self, path: PathAndQuery, request: Q, key: &str) -> Result<A>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        let mut grpc = Grpc::new(self.0.clone()).max_decoding_message_size(MAX_RESPONSE);
+        grpc.ready().await.context("etcd")?;
+        let codec = ProstCodec::<Q, A>::default();
         let reply = grpc.unary(Request::new(request), path, codec).await;
-        let reply = reply.map_err(|status| anyhow!("etcd, {first}: {}", status.message()))?;
+        let reply = reply.map_err(|status| anyhow!("etcd, {key}: {}", status.message()))?;
         Ok(reply.into_inner())
+    }
+}
+
+impl Change {
+    fn condition(&self) -> Compare {
+        Compare {
+            result: 0,
+            target: 2,
+            key: self.key.clone(),
+            create_revision: None,
+            mod_revision: Some(self.expected),
+        }
+    }
+
+    fn operation(&self) -> RequestOp {
+        let key = self.key.clone();
+        let operation = match &self.value {
+            Some(value) => Operation::Put(Put {
+                key,
+                value: value.clone(),
+            }),
+            None => Operation::DeleteRange(DeleteRange { key }),
+        };
+        RequestOp {
+            request: Some(operation),
+        }
     }
 }
 
@@ -258,10 +345,15 @@ fn other(pair: &Pair) -> String {
 
 /// Returns how many of the pairs fit in a transaction; at least one.
 fn batch_of(pairs: &[Pair]) -> usize {
+    fitting(pairs.iter().map(|(key, value)| key.len() * 2 + value.len()))
+}
+
+/// Returns how many operations of these sizes fit in a transaction; at least one.
+fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
     let (count, limit) = BATCH;
     let mut bytes = 0;
-    let fits = pairs.iter().take(count).take_while(|(key, value)| {
-        bytes += key.len() * 2 + value.len();
+    let fits = sizes.take(count).take_while(|size| {
+        bytes += size;
         bytes <= limit
     });
     fits.count().max(1)

@@ -6,8 +6,9 @@
 //! Invariants:
 //! - a target becomes visible only when its content is complete, and is changed only if it was
 //!   empty;
-//! - only `fence` and `copy --live` fence a store; a fence set by the latter remains only if the
-//!   target has taken over, or if that is unknown;
+//! - only `fence`, `copy --live` and `return` fence a store; a fence of `copy --live` remains only if
+//!   the target has taken over, or if that is unknown; that of `return` remains until the next
+//!   `adopt`;
 //! - every command may be killed at any time and repeated.
 
 pub mod args;
@@ -20,6 +21,7 @@ pub mod copy;
 pub mod crds;
 pub mod fence;
 pub mod history;
+pub mod moves;
 pub mod status;
 pub mod verify;
 

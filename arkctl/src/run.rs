@@ -6,7 +6,7 @@ use command_line::Documents;
 use futures_util::FutureExt as _;
 
 use crate::args::{Arguments, Command};
-use crate::{backup, compact, copy, crds, fence, history, status, verify};
+use crate::{backup, compact, copy, crds, fence, history, moves, status, verify};
 
 /// Runs the command of the command line.
 ///
@@ -24,8 +24,10 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Compact(arguments) => compact::run(&arguments, deadlines).boxed().await,
         Command::History(arguments) => history::run(&arguments, deadlines).boxed().await,
         Command::Fence(arguments) => fence::run(&arguments, deadlines).boxed().await,
-        Command::ImportCrds(arguments) => crds::import(&arguments, deadlines).boxed().await,
+        Command::ImportCrds(arguments) => crds::import(&arguments, deadlines).boxed_local().await,
         Command::ExportCrds(arguments) => crds::export(&arguments, deadlines).boxed().await,
+        Command::Adopt(arguments) => moves::adopt(&arguments, deadlines).boxed_local().await,
+        Command::Return(arguments) => moves::give_back(&arguments, deadlines).boxed_local().await,
         Command::Documents(documents) => write(&documents),
     }
 }

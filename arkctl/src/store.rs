@@ -18,7 +18,7 @@ use backend_proto::v1::import_request::Options;
 use backend_proto::v1::{
     BackendError, CompactRequest, CurrentRevisionRequest, DescribeRequest, DescribeResponse,
     ExportRequest, ExportResponse, FenceRequest, GetRequest, Header, HealthRequest, HealthResponse,
-    ImportRequest, Key, Record, WatchRequest, WatchResponse,
+    ImportRequest, Key, Op, OpResult, Record, WatchRequest, WatchResponse, WriteRequest,
 };
 use tokio::time::timeout;
 use tonic::transport::Channel;
@@ -213,6 +213,12 @@ impl Store {
             ..
         } = export.header;
         Ok(revision == compact_revision && export.records().await?.is_none())
+    }
+
+    /// Writes operations; returns a result for each.
+    pub(crate) async fn write(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, Rejection> {
+        let request = self.timed(WriteRequest { ops });
+        Ok(self.unary(self.calls.clone().write(request)).await?.results)
     }
 
     /// Makes one call of Import, whose requests begin with `options`. Fails if the driver does not

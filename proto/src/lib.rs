@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod fence;
 pub mod import;
 pub mod limits;
 

@@ -39,6 +39,9 @@ const MIGRATED: Pods = Pods {
     ..TWO
 };
 
+/// Name of the case without APIServices.
+pub(crate) const BESIDE_CRDS: &str = "beside CRDs";
+
 /// Values of PostgreSQL, which other cases extend.
 pub(crate) const POSTGRESQL: &str =
     "storage: {driver: postgresql, postgresql: {host: db.example, existingSecret: db}}";
@@ -241,6 +244,12 @@ const OPTIONS: &[(&str, &[&str], Pods, bool)] = &[
             "{resourceDefinitions: {configMaps: [kinds], noDefaults: true}, apiService: {versions: \
            [{group: example.com, version: v1, versionPriority: 20}]}}",
         ],
+        ONE,
+        true,
+    ),
+    (
+        BESIDE_CRDS,
+        &["{apiService: {create: false}, tls: {mode: provided, provided: {secretName: cert}}}"],
         ONE,
         true,
     ),

@@ -51,6 +51,17 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A server-side apply.
+    pub(crate) fn apply(path: &'a str) -> Self {
+        let content = "application/apply-patch+yaml".to_owned();
+        Self {
+            method: "PATCH",
+            path,
+            headers: vec![("Content-Type".to_owned(), content)],
+            body: Bytes::new(),
+        }
+    }
+
     pub(crate) fn body(mut self, body: &Value) -> Self {
         self.body = body.to_string().into();
         self

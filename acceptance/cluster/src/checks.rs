@@ -5,6 +5,7 @@ mod direct_port;
 mod discovery;
 mod fail_closed;
 mod garbage;
+mod moves;
 mod namespaces;
 mod outages;
 mod rbac;
@@ -34,6 +35,7 @@ pub(crate) struct Check {
 /// All checks.
 pub(crate) fn all() -> Vec<Check> {
     let mut all = normal_service();
+    all.extend(moves());
     all.extend(faults());
     all
 }
@@ -104,6 +106,36 @@ fn normal_service() -> Vec<Check> {
             name: "server-log",
             what: "kube-apiserver logs no error about our groups in normal service",
             run: |world| Box::pin(availability::clean_log(world)),
+        },
+    ]
+}
+
+fn moves() -> Vec<Check> {
+    vec![
+        Check {
+            name: "adopt-obstacles",
+            what: "arkctl adopt names lost fields and an unreachable gateway, and changes nothing",
+            run: |world| Box::pin(moves::obstacles(world)),
+        },
+        Check {
+            name: "adopt",
+            what: "arkctl adopt under writes, with an informer and the garbage collector: nothing is lost, and every client follows",
+            run: |world| Box::pin(moves::adopt(world)),
+        },
+        Check {
+            name: "adopted-restarts",
+            what: "while the gateway serves, restarts of kube-apiserver let no write reach the CRDs",
+            run: |world| Box::pin(moves::restarts(world)),
+        },
+        Check {
+            name: "return",
+            what: "arkctl return under the same clients: nothing is lost, and every client follows",
+            run: |world| Box::pin(moves::give_back(world)),
+        },
+        Check {
+            name: "move-killed",
+            what: "arkctl is killed at many moments of both moves; the repeated command ends the move",
+            run: |world| Box::pin(moves::killed(world)),
         },
     ]
 }

@@ -6,6 +6,7 @@ mod checks;
 mod crds;
 mod kubectl;
 mod load;
+mod moves;
 mod poll;
 mod users;
 mod world;

@@ -164,6 +164,7 @@ impl Driver {
             certificate: std::fs::read(&files.admin)?,
             key: std::fs::read(&files.admin_key)?,
             token: None,
+            tls_server_name: None,
         };
         let target = Target::new(&config)?;
         let mut proxied = FrontProxied {

@@ -1,13 +1,16 @@
 //! `export-crds`: writes a store's content to a cluster.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, ensure};
 
 use super::api;
 use super::cluster::{Cluster, in_the_way};
-use super::outgoing::{NAMED, Object, Outgoing};
+use super::outgoing::{NAMED, Outgoing};
+use super::shadow::{Diff, Shadow};
 use crate::args;
 use crate::deadlines::Deadlines;
-use crate::etcd::{Etcd, Pair};
+use crate::etcd::Pair;
 use crate::output::{self, Progress};
 use crate::store::Store;
 
@@ -20,8 +23,14 @@ use crate::store::Store;
 pub async fn run(arguments: &args::ExportCrds, deadlines: Deadlines) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::from(&arguments.from, deadlines)?;
+    if store.describe().await?.fenced.is_empty() {
+        output::line(
+            "the store is not fenced: changes from now on are not exported; arkctl fence, if \
+             clients still write to it",
+        );
+    }
     let outgoing = Outgoing::read(&store, &cluster).await?;
-    match &arguments.etcd {
+    match &arguments.etcd.etcd {
         Some(address) => into_etcd(arguments, address, outgoing).await,
         None => through_api(arguments, &cluster, outgoing).await,
     }
@@ -36,6 +45,7 @@ async fn through_api(
         objects,
         mut obstacles,
         handed_over,
+        ..
     } = outgoing;
     obstacles.extend(in_the_way(&handed_over));
     refuse(&obstacles)?;
@@ -55,9 +65,13 @@ async fn through_api(
 async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoing) -> Result<()> {
     let Outgoing {
         objects,
-        obstacles,
+        mut obstacles,
         handed_over,
+        kinds,
     } = outgoing;
+    let etcd = arguments.etcd.connect(address).await?;
+    let shadow = Shadow::new(etcd.clone(), &arguments.etcd.etcd_prefix);
+    obstacles.extend(shadow.strangers(&kinds).await?);
     refuse(&obstacles)?;
     if !handed_over.is_empty() {
         let names = handed_over.join(" ");
@@ -66,19 +80,19 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
              delete apiservice {names}"
         ));
     }
-    let args::ExportCrds {
-        etcd_ca,
-        etcd_cert,
-        etcd_key,
-        etcd_prefix,
-        ..
-    } = arguments;
-    let etcd = Etcd::connect(address, [etcd_ca, etcd_cert, etcd_key]).await?;
+    let diff = shadow.diff(&kinds, &objects).await?;
+    if arguments.replace {
+        return replace(arguments, &shadow, &diff).await;
+    }
     let pairs: Vec<Pair> = objects
         .iter()
-        .map(|object| (path(etcd_prefix, object), object.value.clone()))
+        .map(|object| (shadow.key(&object.key), object.value.clone()))
         .collect();
-    refuse(&etcd.conflicts(&pairs).await?)?;
+    let mut obstacles = etcd.conflicts(&pairs).await?;
+    if !arguments.keep_others {
+        obstacles.extend(others(&diff));
+    }
+    refuse(&obstacles)?;
     if arguments.dry_run {
         free();
         return Ok(());
@@ -98,6 +112,45 @@ async fn into_etcd(arguments: &args::ExportCrds, address: &str, outgoing: Outgoi
     Ok(())
 }
 
+/// Makes the CRDs' objects equal to those of the store.
+async fn replace(arguments: &args::ExportCrds, shadow: &Shadow, diff: &Diff) -> Result<()> {
+    for key in diff.deleted.iter().take(NAMED) {
+        output::line(format_args!("not in the store: {key}"));
+    }
+    if arguments.dry_run {
+        output::line(format_args!("would be: {}", diff.summary()));
+        free();
+        return Ok(());
+    }
+    let save = saved(arguments.save.as_deref());
+    shadow.apply(diff, &save).await?;
+    if !diff.lost.is_empty() {
+        let save = save.display();
+        output::line(format_args!("the former objects are in {save}"));
+    }
+    output::line(diff.summary());
+    Ok(())
+}
+
+/// Returns the obstacle that the CRDs have objects that the store does not have.
+fn others(diff: &Diff) -> Option<String> {
+    let first = diff.deleted.first()?;
+    let count = diff.deleted.len();
+    Some(format!(
+        "{count} objects are in the CRDs and not in the store, such as {first}: objects that were \
+         deleted since an import would come back. --replace deletes them, after saving them; \
+         --keep-others leaves them"
+    ))
+}
+
+/// Returns the file for what is replaced and deleted.
+pub(crate) fn saved(file: Option<&Path>) -> PathBuf {
+    file.map_or_else(
+        || format!("crd-objects-{}.jsonl", jiff::Timestamp::now().as_second()).into(),
+        Path::to_owned,
+    )
+}
+
 /// Prints the obstacles to the export.
 ///
 /// # Errors
@@ -113,16 +166,4 @@ fn refuse(obstacles: &[String]) -> Result<()> {
 
 fn free() {
     output::line("no obstacles; nothing was written");
-}
-
-/// Returns kube-apiserver's etcd key of an object.
-fn path(prefix: &str, object: &Object) -> String {
-    let prefix = prefix.trim_end_matches('/');
-    let key = &object.key;
-    let (group, resource) = (&key.group, &key.resource);
-    if key.namespace.is_empty() {
-        format!("{prefix}/{group}/{resource}/{}", key.name)
-    } else {
-        format!("{prefix}/{group}/{resource}/{}/{}", key.namespace, key.name)
-    }
 }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Result, bail};
-use api_types::meta::Meta;
 use backend_proto::limits::LAST_IMPORT;
 use backend_proto::v1::describe_response::Capability;
 use backend_proto::v1::import_request::{Done, Options, Part};
 use backend_proto::v1::list_response::Chunk;
-use backend_proto::v1::{DescribeResponse, Header, ImportRequest, Index, Key, Record};
-use crd_schema::stored;
-use jiff::Timestamp;
-use prost_types::Timestamp as Time;
-use serde_json::Value;
+use backend_proto::v1::{DescribeResponse, Header, ImportRequest, Key, Record};
+use futures_util::{FutureExt, StreamExt as _, TryStreamExt as _, stream};
 
 use super::cluster::{Cluster, Kind, in_the_way};
+use super::content::Content;
+use super::converge::converge;
+use super::entry::Entry;
 use super::outgoing::NAMED;
 use crate::args;
 use crate::copy::obstacle;
@@ -26,36 +25,51 @@ use crate::number;
 use crate::output;
 use crate::store::{Store, begin, can};
 
+/// Kinds that are listed at once.
+const LISTS: usize = 4;
 /// Bytes of values per message.
 const CHUNK: usize = backend_proto::limits::CHUNK_BYTES;
 
-/// An object to be imported.
-struct Entry {
-    /// The cluster's resourceVersion, which determines the order of the new revisions.
-    order: i64,
-    record: Record,
-}
-
-/// Fills an empty store from a cluster.
+/// Fills an empty store from a cluster, or with `--incremental` brings a filled one up to it.
 ///
 /// # Errors
-/// If the cluster is unreadable, or the driver rejects the import; the store is unchanged in this
-/// case.
+/// If the cluster is unreadable, or the driver rejects the import; an empty store is unchanged in
+/// this case.
 pub async fn run(arguments: &args::ImportCrds, deadlines: Deadlines) -> Result<()> {
     let cluster = Cluster::of(&arguments.cluster)?;
     let store = Store::to(&arguments.to, deadlines)?;
     let described = store.describe().await?;
-    let entries = gather(&cluster).await?;
-    let target = described.header.clone().unwrap_or_default();
-    let (header, records) = number(entries, number::base(&target, SystemTime::now())?);
-    let summary = summary(&records);
-    let mut obstacles = obstacles(&described, &records);
-    if obstacles.is_empty() && !store.is_empty().await? {
-        obstacles.push("the store is not empty".to_owned());
+    let kinds = cluster.kinds().await?;
+    if let Some(obstacle) = in_the_way(&cluster.handed_over(&kinds).await?) {
+        bail!(obstacle);
+    }
+    let entries = gather(&cluster, &kinds).await?;
+    let mut obstacles = obstacles(&described, &entries);
+    obstacles.extend(kinds.iter().filter_map(|kind| kind.mixed()));
+    let filled = obstacles.is_empty() && !store.is_empty().await?;
+    let difference = if filled {
+        let stored = Content::of_store(&store, &cluster.groups).await?;
+        let difference = Content::of_entries(&entries).difference(&stored);
+        if difference.is_none() {
+            let digest = stored.digest();
+            let count = stored.0.len();
+            output::line(format_args!(
+                "imported already: {count} objects, content digest {digest}"
+            ));
+            return Ok(());
+        }
+        difference
+    } else {
+        None
+    };
+    if let Some(difference) = difference.as_ref().filter(|_| !arguments.incremental) {
+        obstacles.push(format!(
+            "the store is not empty: {difference}; --incremental writes the differences"
+        ));
     }
     if arguments.dry_run {
         output::line("would be imported:");
-        output::line(&summary);
+        output::line(Content::of_entries(&entries).counts());
     }
     for obstacle in obstacles.iter().take(NAMED) {
         output::line(format_args!("obstacle: {obstacle}"));
@@ -71,9 +85,33 @@ pub async fn run(arguments: &args::ImportCrds, deadlines: Deadlines) -> Result<(
         output::line("no obstacles; nothing was imported");
         return Ok(());
     }
-    let requests = requests(header, records);
+    if filled {
+        let changes = converge(&store, &cluster.groups, &entries, &described).await?;
+        output::line(changes);
+        return Ok(());
+    }
+    let store_id = uuid::Uuid::new_v4().to_string();
+    fill(&store, &described, entries, store_id).await
+}
+
+/// Imports the objects of a cluster into an empty store, and compares.
+///
+/// # Errors
+/// If the driver rejects the import, or the store then differs from what was sent.
+pub(crate) async fn fill(
+    store: &Store,
+    described: &DescribeResponse,
+    entries: Vec<Entry>,
+    store_id: String,
+) -> Result<()> {
+    let target = described.header.clone().unwrap_or_default();
+    let base = number::base(&target, SystemTime::now())?;
+    let (header, records) = number(entries, base, store_id);
+    let summary = summary(&records);
+    let discard = described.import_progress.is_some();
+    let requests = requests(header, records, discard);
     let header = store.import(tokio_stream::iter(requests)).await?;
-    if crate::summary::of(&store, 0).await? != summary {
+    if crate::summary::of(store, 0).await? != summary {
         bail!(
             "{}: the target differs from what was sent: do not use it",
             store.address
@@ -89,7 +127,7 @@ pub async fn run(arguments: &args::ImportCrds, deadlines: Deadlines) -> Result<(
 
 /// Returns a message for every reason to reject the records that does not depend on the store's
 /// content.
-fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
+pub(crate) fn obstacles(described: &DescribeResponse, entries: &[Entry]) -> Vec<String> {
     let mut obstacles = Vec::new();
     if !can(described, Capability::Export) {
         obstacles.push("the driver can neither export nor import".to_owned());
@@ -106,84 +144,35 @@ fn obstacles(described: &DescribeResponse, records: &[Record]) -> Vec<String> {
     let limit = described.limits.map_or(0, |limits| limits.value_bytes);
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
     let limit = limit.unwrap_or(usize::MAX);
-    obstacles.extend(records.iter().filter_map(|record| obstacle(record, limit)));
+    obstacles.extend(entries.iter().filter_map(|it| obstacle(&it.record, limit)));
     obstacles
 }
 
 /// Reads every object of every kind.
-async fn gather(cluster: &Cluster) -> Result<Vec<Entry>> {
-    let kinds: Vec<Arc<Kind>> = cluster.kinds().await?.into_iter().map(Arc::new).collect();
-    if let Some(obstacle) = in_the_way(&cluster.handed_over(&kinds).await?) {
-        bail!(obstacle);
-    }
-    let mut entries = Vec::new();
-    for kind in kinds {
-        let before = entries.len();
-        let listed = cluster.list(&kind, |object| {
-            entries.push(entry(&kind, object)?);
+///
+/// # Errors
+/// If a kind cannot be listed.
+pub(crate) async fn gather(cluster: &Cluster, kinds: &[Arc<Kind>]) -> Result<Vec<Entry>> {
+    let lists = kinds.iter().map(|kind| async move {
+        let mut entries = Vec::new();
+        let listed = cluster.list(kind, |object| {
+            entries.push(Entry::of(kind, object)?);
             Ok(())
         });
-        let resource_version = listed.await?;
-        let count = entries.len() - before;
-        output::line(format_args!(
-            "{}.{}: {count} objects at resourceVersion {resource_version}",
-            kind.plural, kind.group
-        ));
-    }
-    Ok(entries)
-}
-
-/// Converts an object to the record that the gateway would store.
-fn entry(kind: &Kind, mut object: Value) -> Result<Entry> {
-    let meta = Meta::of(&object);
-    let key = Key {
-        group: kind.group.clone(),
-        resource: kind.plural.clone(),
-        namespace: meta.namespace().to_owned(),
-        name: meta.name().to_owned(),
-    };
-    let Ok(order) = meta.resource_version().parse() else {
-        bail!("{}: its resourceVersion is not a number", key::text(&key));
-    };
-    let created = meta.creation_timestamp();
-    let updated = updated(&object).max(created);
-    let derived = stored::Index::of(&object, &kind.selectable);
-    stored::strip(&mut object);
-    let index = Index {
-        uid: derived.uid,
-        labels: derived.labels.into_iter().collect(),
-        fields: derived.fields.into_iter().collect(),
-        owner_uids: derived.owner_uids,
-    };
-    let record = Record {
-        key: Some(key),
-        value: kube_json::to_vec(&object).into(),
-        index: Some(index),
-        created_at: created.map(wire),
-        updated_at: updated.map(wire),
-        ..Record::default()
-    };
-    Ok(Entry { order, record })
-}
-
-/// Returns the time of the last change according to managedFields.
-fn updated(object: &Value) -> Option<Timestamp> {
-    let managed = object["metadata"]["managedFields"].as_array()?;
-    let times = managed.iter().filter_map(|entry| entry["time"].as_str());
-    times.filter_map(api_types::time::parse).max()
-}
-
-fn wire(time: Timestamp) -> Time {
-    Time {
-        seconds: time.as_second(),
-        nanos: time.subsec_nanosecond(),
-    }
+        listed.await?;
+        anyhow::Ok(entries)
+    });
+    // Boxed: the compiler cannot name the lifetimes of the closures otherwise.
+    let lists: Vec<_> = lists.map(FutureExt::boxed_local).collect();
+    let lists = stream::iter(lists).buffered(LISTS);
+    let lists: Vec<Vec<Entry>> = lists.try_collect().await?;
+    Ok(lists.into_iter().flatten().collect())
 }
 
 /// Assigns new revisions above `base` in the order of the old ones; returns the records in key
 /// order. If the cluster's revisions fit in a double, as etcd's do, the new ones are above these
 /// too. An import begins a new epoch, so that the store begins above all of them.
-fn number(mut entries: Vec<Entry>, base: i64) -> (Header, Vec<Record>) {
+fn number(mut entries: Vec<Entry>, base: i64, store_id: String) -> (Header, Vec<Record>) {
     entries.sort_by_key(|entry| entry.order);
     let fits = |order: &i64| (0..=LAST_IMPORT / 2).contains(order);
     let orders = entries.iter().map(|entry| entry.order);
@@ -200,7 +189,7 @@ fn number(mut entries: Vec<Entry>, base: i64) -> (Header, Vec<Record>) {
     let at = |record: &Record| record.key.clone().unwrap_or(empty.clone());
     records.sort_by(|a, b| key::order(&at(a), &at(b)));
     let header = Header {
-        store_id: uuid::Uuid::new_v4().to_string(),
+        store_id,
         epoch,
         revision,
         compact_revision: revision,
@@ -215,9 +204,14 @@ fn summary(records: &[Record]) -> Summary {
 }
 
 /// Returns the requests of one call of Import.
-fn requests(source: Header, records: Vec<Record>) -> impl Iterator<Item = ImportRequest> {
+fn requests(
+    source: Header,
+    records: Vec<Record>,
+    discard: bool,
+) -> impl Iterator<Item = ImportRequest> {
     let options = Options {
         source: Some(source),
+        discard,
         ..Options::default()
     };
     let done = Done {
@@ -258,10 +252,14 @@ mod tests {
             }),
             ..DescribeResponse::default()
         };
-        let record = |bytes: usize| Record {
-            key: Some(key::parse("r.g/n/a").expect("a key")),
-            value: vec![b' '; bytes].into(),
-            ..Record::default()
+        let entry = |bytes: usize| Entry {
+            order: 1,
+            hash: [0; 32],
+            record: Record {
+                key: Some(key::parse("r.g/n/a").expect("a key")),
+                value: vec![b' '; bytes].into(),
+                ..Record::default()
+            },
         };
         let fenced = DescribeResponse {
             fenced: "moving".to_owned(),
@@ -282,7 +280,7 @@ mod tests {
             (&unfinished, 10, Some("unfinished copy")),
             (&plain, 10, Some("neither export nor import")),
         ] {
-            let found = obstacles(described, &[record(bytes)]);
+            let found = obstacles(described, &[entry(bytes)]);
             assert_eq!(found.len(), usize::from(expected.is_some()), "{found:?}");
             let expected = expected.unwrap_or_default();
             assert!(found.iter().all(|it| it.contains(expected)), "{found:?}");
@@ -293,6 +291,7 @@ mod tests {
     fn imported_revisions_are_new_and_keep_their_order() {
         let entry = |path: &str, order| Entry {
             order,
+            hash: [0; 32],
             record: Record {
                 key: Some(key::parse(path).expect("a key")),
                 ..Record::default()
@@ -303,16 +302,20 @@ mod tests {
             entry("r.g/n/c", 10),
             entry("r.g/n/a", 20),
         ];
-        let (header, records) = number(entries, 100);
+        let (header, records) = number(entries, 100, String::new());
         let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
         assert_eq!(revisions, [102, 103, 101]);
         assert_eq!((header.epoch, header.revision), (100, 103));
         // Above the cluster's revisions, except those of a store before 0.2, which are too large.
         let old = 240_000 << 40;
-        let (header, records) = number(vec![entry("r.g/n/a", old), entry("r.g/n/b", 700)], 100);
+        let (header, records) = number(
+            vec![entry("r.g/n/a", old), entry("r.g/n/b", 700)],
+            100,
+            String::new(),
+        );
         assert_eq!((header.epoch, header.revision), (700, 702));
         let revisions: Vec<i64> = records.iter().map(|it| it.revision).collect();
         assert_eq!(revisions, [702, 701]);
-        assert_eq!(number(Vec::new(), 100).0.revision, 100);
+        assert_eq!(number(Vec::new(), 100, String::new()).0.revision, 100);
     }
 }

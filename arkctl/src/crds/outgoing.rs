@@ -14,26 +14,28 @@ use crate::output;
 use crate::store::Store;
 
 /// Maximum number of obstacles to print.
-pub(super) const NAMED: usize = 20;
+pub(crate) const NAMED: usize = 20;
 
 /// An object to be exported.
 #[derive(Debug)]
-pub(super) struct Object {
-    pub(super) kind: Arc<Kind>,
-    pub(super) key: Key,
+pub(crate) struct Object {
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) key: Key,
     /// Version in which it is stored.
-    pub(super) version: String,
-    pub(super) value: Bytes,
-    pub(super) parsed: Value,
+    pub(crate) version: String,
+    pub(crate) value: Bytes,
+    pub(crate) parsed: Value,
 }
 
 /// The objects, and obstacles to their export.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) objects: Vec<Object>,
-    pub(super) obstacles: Vec<String>,
+pub(crate) struct Outgoing {
+    pub(crate) objects: Vec<Object>,
+    pub(crate) obstacles: Vec<String>,
     /// APIServices that delegate the kinds to another server.
-    pub(super) handed_over: Vec<String>,
+    pub(crate) handed_over: Vec<String>,
+    /// The cluster's kinds of the groups.
+    pub(crate) kinds: Vec<Arc<Kind>>,
 }
 
 /// The cluster's kinds by group and plural name.
@@ -41,9 +43,10 @@ type Kinds = BTreeMap<(String, String), Arc<Kind>>;
 
 impl Outgoing {
     /// Reads the store and the cluster's kinds.
-    pub(super) async fn read(store: &Store, cluster: &Cluster) -> Result<Self> {
-        let kinds: Vec<Arc<Kind>> = cluster.kinds().await?.into_iter().map(Arc::new).collect();
+    pub(crate) async fn read(store: &Store, cluster: &Cluster) -> Result<Self> {
+        let kinds = cluster.kinds().await?;
         let handed_over = cluster.handed_over(&kinds).await?;
+        let all = kinds.clone();
         let kinds: Kinds = kinds
             .into_iter()
             .map(|kind| ((kind.group.clone(), kind.plural.clone()), kind))
@@ -77,6 +80,7 @@ impl Outgoing {
             objects: outgoing,
             obstacles,
             handed_over,
+            kinds: all,
         })
     }
 }

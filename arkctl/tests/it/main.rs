@@ -3,7 +3,9 @@
 mod arguments;
 mod backups;
 mod closings;
+mod cluster;
 mod copies;
+mod crd_differences;
 mod crds;
 mod deadlines;
 mod faulty_driver;

@@ -7,10 +7,10 @@ use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -39,11 +39,16 @@ impl Client {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(config, identity).map_err(Error::Certificates)?)
-            .https_only()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let tls = tls(config, identity).map_err(Error::Certificates)?;
+        let mut connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_only();
+        if let Some(name) = &config.tls_server_name {
+            let name = ServerName::try_from(name.clone());
+            let name = name.map_err(|error| Error::Certificates(error.to_string()))?;
+            connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name));
+        }
+        let connector = connector.enable_http1().wrap_connector(tcp);
         let pool = Pool::builder(TokioExecutor::new()).build(connector);
         Ok(Self {
             server: config.server.trim_end_matches('/').to_owned(),
@@ -87,7 +92,21 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(u16, Bytes), Error> {
-        let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
+        self.bytes_of(method, path, "application/json", body).await
+    }
+
+    /// The same, with another content type, such as that of a patch.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub async fn bytes_of(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), Error> {
+        let headers = [("Content-Type".to_owned(), content_type.to_owned())];
         let response = timeout(RESPONSE_TIMEOUT, self.send(method, path, &headers, body)).await;
         let response = response.map_err(|_| self.silent())??;
         let status = response.status().as_u16();

@@ -13,6 +13,8 @@ use crate::Error;
 pub struct Kubeconfig {
     /// URL of the server, `https://host:port`.
     pub server: String,
+    /// Name that the server's certificate must have, if it is not that of the URL.
+    pub tls_server_name: Option<String>,
     /// Certificate authorities of the server, PEM.
     pub ca: Vec<u8>,
     /// Client certificate, PEM; empty if there is none.
@@ -44,6 +46,7 @@ impl Kubeconfig {
         let (cluster, user) = (&cluster["cluster"], &user["user"]);
         let loaded = Self {
             server: text_at(cluster, "server")?.to_owned(),
+            tls_server_name: cluster["tls-server-name"].as_str().map(ToOwned::to_owned),
             ca: pem(cluster, "certificate-authority", folder)?.unwrap_or_default(),
             certificate: pem(user, "client-certificate", folder)?.unwrap_or_default(),
             key: pem(user, "client-key", folder)?.unwrap_or_default(),

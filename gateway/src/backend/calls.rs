@@ -7,6 +7,7 @@ use std::time::Duration;
 use api_types::revision::Revision;
 use backend_client::Endpoint;
 use backend_proto::AUDIT_ID_METADATA;
+use backend_proto::fence::RETIRED;
 use backend_proto::limits::PROTOCOL_MINOR;
 use backend_proto::v1;
 use tokio::sync::watch;
@@ -39,6 +40,8 @@ pub struct Description {
     pub time_travel: bool,
     /// Largest value, bytes; 0 if the driver reports none.
     pub value_bytes: u64,
+    /// Why the store must not be served any more, if it is retired ([`RETIRED`]).
+    pub retired: Option<String>,
 }
 
 /// The connections and the newest state that they reported. Every call passes [`Calls::live`], so
@@ -187,6 +190,7 @@ impl Calls {
             driver: format!("{} {}", response.driver, response.driver_version),
             time_travel,
             value_bytes: u64::try_from(value_bytes).unwrap_or(0),
+            retired: response.fenced.strip_prefix(RETIRED).map(ToOwned::to_owned),
         })
     }
 

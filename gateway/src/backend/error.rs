@@ -41,6 +41,8 @@ pub enum Reason {
     TooLarge,
     /// The driver is starting, is a standby, or has lost its database.
     NotReady,
+    /// The store is retired: another server serves its objects.
+    Retired,
     /// The driver cannot be reached, or the connection broke.
     Unreachable,
     /// Stored data failed its checksum.
@@ -79,6 +81,12 @@ impl Error {
             retry_after: None,
             message: message.into(),
         }
+    }
+
+    /// The store is retired.
+    pub(crate) fn retired(reason: &str) -> Self {
+        let message = format!("the objects of this server have moved: {reason}");
+        Self::new(Reason::Retired, Self::bounded(message))
     }
 
     /// The driver is incompatible.

@@ -168,6 +168,7 @@ impl StoreError {
             // The caches are being reloaded, or the driver is broken; a retry then succeeds.
             Reason::EpochChanged
             | Reason::NotReady
+            | Reason::Retired
             | Reason::Unreachable
             | Reason::TooSlow
             | Reason::Deadline

@@ -43,6 +43,12 @@ pub enum Phase {
         /// Why.
         cause: String,
     },
+    /// The store is retired: another server serves its objects, under other revisions. Running
+    /// watches have ended. Next: `Ready` when the fence is lifted.
+    Retired {
+        /// Why.
+        cause: String,
+    },
     /// The caches are invalid (commits may be missing) or too far behind, and are being reloaded.
     /// Next: `Ready`.
     Resyncing {
@@ -57,6 +63,8 @@ impl Phase {
     pub const fn is_loaded(&self) -> bool {
         match self {
             Self::Initializing { .. } | Self::Damaged { .. } => false,
+            // A pod without objects stays in the Service: only its responses make clients list again.
+            Self::Retired { .. } => true,
             Self::Ready | Self::Stale { .. } | Self::Resyncing { .. } => true,
         }
     }
@@ -70,6 +78,7 @@ impl Phase {
             Self::Ready => Ok(()),
             Self::Stale { since, .. } if since.elapsed() < STALE_GRACE => Ok(()),
             Self::Stale { cause, .. } => Err(format!("changes of storage do not arrive: {cause}")),
+            Self::Retired { cause } => Err(cause.clone()),
             Self::Damaged { error } => Err(format!("objects cannot be loaded: {error}")),
             Self::Initializing { last_error: None } => Err("objects are being loaded".to_owned()),
             Self::Initializing {

@@ -68,9 +68,27 @@ impl Inner {
 
     /// The caches in their current state.
     pub(super) fn now(&self) -> Result<Arc<Generation>, StoreError> {
-        self.generation
-            .load_full()
-            .ok_or_else(StoreError::initializing)
+        let generation = self.generation.load_full();
+        generation.ok_or_else(|| match &*self.phase.borrow() {
+            Phase::Retired { cause } => StoreError::unavailable(cause.clone()),
+            _ => StoreError::initializing(),
+        })
+    }
+
+    /// Rejects a watch from a revision of a retired store with 410: after 429 or 503, a client could
+    /// repeat it at the server that has taken over, where the revision is not reached for long.
+    fn expect_valid_start(&self, start: &WatchStart) -> Result<(), StoreError> {
+        let from_revision = match start {
+            WatchStart::After(_) => true,
+            WatchStart::Initial(freshness) | WatchStart::Now(freshness) => {
+                matches!(freshness, Freshness::NotOlderThan(_))
+            }
+        };
+        let retired = matches!(*self.phase.borrow(), Phase::Retired { .. });
+        if from_revision && retired {
+            return Err(StoreError::EpochChanged);
+        }
+        Ok(())
     }
 
     /// Waits until the caches, or those that replace them meanwhile, reach a revision.
@@ -90,7 +108,7 @@ impl Inner {
 
     fn not_reached(&self, requested: Revision, generation: &Generation) -> StoreError {
         match &*self.phase.borrow() {
-            Phase::Stale { cause, .. } | Phase::Resyncing { cause } => {
+            Phase::Stale { cause, .. } | Phase::Resyncing { cause } | Phase::Retired { cause } => {
                 StoreError::unavailable(cause.clone())
             }
             Phase::Ready | Phase::Initializing { .. } | Phase::Damaged { .. } => {
@@ -210,6 +228,7 @@ impl Inner {
         resource: &ResourceId,
         request: WatchRequest,
     ) -> Result<Watcher, StoreError> {
+        self.expect_valid_start(&request.start)?;
         let scope = request.scope.for_cache();
         let interest = interest(scope.clone(), &*request.filter);
         let (after, cache, initial) = match request.start {

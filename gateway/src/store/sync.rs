@@ -47,6 +47,8 @@ enum ResyncReason {
     Behind(String),
     /// Commits may be missing: the caches must not serve any longer.
     EpochChanged(String),
+    /// The store is retired: the caches must not serve any longer.
+    Retired(Error),
 }
 
 /// Pauses between attempts to reach the backend.
@@ -116,31 +118,47 @@ async fn sync(inner: Arc<Inner>, mut reloads: mpsc::Receiver<Reload>, cancel: Ca
             None => return,
             Some(ResyncReason::Behind(cause)) => (cause, false),
             Some(ResyncReason::EpochChanged(cause)) => (cause, true),
+            Some(ResyncReason::Retired(error)) => {
+                tracing::warn!(%error, "ending all watches");
+                inner.loading_failed(&error);
+                inner.drop_generation();
+                continue;
+            }
         };
         tracing::warn!(cause, "reloading objects");
         // Publish `Resyncing` before dropping the caches, so that no reader observes `Ready`
         // without one.
         inner.phase.send_replace(Phase::Resyncing { cause });
         if invalid {
-            inner.generation.store(None);
-            generation.close();
+            inner.drop_generation();
         }
     }
 }
 
 impl Inner {
+    /// Stops serving, and ends all watches with 410.
+    fn drop_generation(&self) {
+        if let Some(generation) = self.generation.swap(None) {
+            generation.close();
+        }
+    }
+
     /// Sets the phase after a failed load; returns whether it has changed.
     fn loading_failed(&self, error: &Error) -> bool {
         let cause = error.to_string();
         let damaged = error.reason == Reason::Corrupt;
+        let retired = error.reason == Reason::Retired;
         self.phase.send_if_modified(|phase| {
             let next = match phase {
+                _ if retired => Phase::Retired { cause },
                 Phase::Initializing { .. } | Phase::Damaged { .. } if damaged => {
                     Phase::Damaged { error: cause }
                 }
                 Phase::Initializing { .. } | Phase::Damaged { .. } => Phase::Initializing {
                     last_error: Some(cause),
                 },
+                // Storage is away, but watches must still end with 410.
+                Phase::Retired { .. } => Phase::Retired { cause },
                 Phase::Ready | Phase::Stale { .. } | Phase::Resyncing { .. } => {
                     Phase::Resyncing { cause }
                 }

@@ -164,6 +164,7 @@ impl Certificates {
             certificate: std::fs::read(&self.admin)?,
             key: std::fs::read(&self.admin_key)?,
             token: None,
+            tls_server_name: None,
         })
     }
 }

@@ -144,20 +144,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::difference;
-    use crate::crds::cluster::Kind;
     use crate::crds::outgoing::Object;
+    use crate::crds::testing::kind;
 
     fn object(parsed: &Value) -> Object {
-        let kind = Kind {
-            group: "g".to_owned(),
-            plural: "r".to_owned(),
-            namespaced: true,
-            storage: "v1".to_owned(),
-            versions: vec![("v1".to_owned(), true, true)],
-            selectable: Vec::new(),
-        };
         Object {
-            kind: Arc::new(kind),
+            kind: Arc::new(kind()),
             key: backend_proto::v1::Key::default(),
             version: "v1".to_owned(),
             value: bytes::Bytes::new(),

@@ -1,17 +1,21 @@
 //! Following the change stream and resuming it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
+use crate::backend::{Backend, Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
 use crate::store::inner::{Generation, Inner, frontier};
 use crate::store::sync::apply::apply;
 use crate::store::sync::list::list;
 use crate::store::sync::{Reload, ResyncReason, backoff};
 use crate::store::{Phase, ResourceId};
+
+/// Interval at which a follower asks whether the store is retired.
+const RETIRED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Applies changes of the backend to one generation of caches.
 pub(super) struct Follower<'a> {
@@ -40,6 +44,8 @@ impl<'a> Follower<'a> {
         cancel: &CancellationToken,
     ) -> Option<ResyncReason> {
         let mut stream = Some(stream);
+        let backend = self.inner.backend.clone();
+        let mut retired = std::pin::pin!(retired(&backend));
         loop {
             let next = async {
                 match &mut stream {
@@ -54,6 +60,7 @@ impl<'a> Follower<'a> {
                     let cause = "the storage backend changed its epoch".to_owned();
                     return Some(ResyncReason::EpochChanged(cause));
                 }
+                error = &mut retired => return Some(ResyncReason::Retired(error)),
                 Some(reload) = reloads.recv() => Next::Reload(reload),
                 next = next => next,
             };
@@ -160,6 +167,19 @@ impl<'a> Follower<'a> {
         // Fails if the caller has left.
         let _ = reload.done.send(());
         Ok(())
+    }
+}
+
+/// Waits until the store is retired. A driver that does not respond is not an error here: the change
+/// stream reports it.
+async fn retired(backend: &Backend) -> Error {
+    loop {
+        tokio::time::sleep(RETIRED_INTERVAL).await;
+        if let Ok(description) = backend.describe().await
+            && let Some(reason) = description.retired
+        {
+            return Error::retired(&reason);
+        }
     }
 }
 

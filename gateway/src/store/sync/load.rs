@@ -25,6 +25,9 @@ pub(super) async fn load(
 ) -> Result<(Arc<Generation>, ChangeStream, Header), Error> {
     let description = inner.backend.describe().await?;
     identity.accept(description.header.epoch);
+    if let Some(reason) = &description.retired {
+        return Err(Error::retired(reason));
+    }
     inner.value_bytes.store(
         description.value_bytes,
         std::sync::atomic::Ordering::Relaxed,

@@ -26,6 +26,8 @@ pub(crate) struct Faults {
     pub(crate) max_delivered: Option<i64>,
     /// The only supported minor version of the protocol, if it is not 1.
     pub(crate) minor: Option<u32>,
+    /// Reason of a fence.
+    pub(crate) fenced: String,
     /// Another store ID.
     pub(crate) store_id: Option<String>,
     /// Describe waits while this is set.

@@ -122,6 +122,7 @@ impl Backend for Service {
             header,
             import_progress: importing.map(|_| v1::ImportProgress::default()),
             driver: "fake".to_owned(),
+            fenced: disk.faults.fenced.clone(),
             protocol_minor_min: minor,
             protocol_minor_max: minor,
             capabilities: vec![v1::describe_response::Capability::TimeTravel.into()],

@@ -1,8 +1,14 @@
 //! Client requests never reach an unusable driver.
 
-use gateway::store::{Action, Index, Phase, StoreConfig, StoreError, WriteOutcome};
+use std::time::Duration;
 
-use super::server::{TestServer, latest, thing};
+use backend_proto::fence::RETIRED;
+use gateway::store::{
+    Action, Freshness, Index, Phase, Scope, StoreConfig, StoreError, WatchRequest, WatchStart,
+    WriteOutcome,
+};
+
+use super::server::{TestServer, latest, revision, thing, things};
 use crate::fake::Fake;
 
 fn create(key: &str) -> Action {
@@ -138,4 +144,58 @@ async fn writes_during_import_are_rejected() {
     };
     // The revision of the empty store before the import is not remembered.
     assert!(revision.get() < 9_u64 << 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retired_store_ends_watches_with_410_and_rejects_everything_else() {
+    let server = TestServer::new().await;
+    let written = server.put("a/x", 1, "red").await;
+    let mut running = server.watch(WatchStart::After(revision(written))).await;
+    let reason = "the kinds have moved";
+    server
+        .fake
+        .fault(|faults| faults.fenced = format!("{RETIRED}{reason}"));
+    let ended = tokio::time::timeout(Duration::from_secs(10), running.next_batch(1)).await;
+    let ended = ended.expect("in time").expect("an error");
+    assert!(matches!(ended, Err(StoreError::EpochChanged)), "{ended:?}");
+    server
+        .until(|phase| matches!(phase, Phase::Retired { .. }))
+        .await;
+    check_retired(&server, written).await;
+    // A server that starts now behaves the same.
+    let server = TestServer::start(server.into_fake().await, StoreConfig::default());
+    server
+        .until(|phase| matches!(phase, Phase::Retired { .. }))
+        .await;
+    check_retired(&server, written).await;
+    server.fake.fault(|faults| faults.fenced.clear());
+    server.until(|phase| *phase == Phase::Ready).await;
+    server.list(latest()).await.expect("served again");
+    server.watch(WatchStart::After(revision(written))).await;
+}
+
+/// A watch from a revision is expired; everything else is unavailable, with the reason.
+async fn check_retired(server: &TestServer, written: u64) {
+    let expired = [
+        WatchStart::After(revision(written)),
+        WatchStart::Initial(Freshness::NotOlderThan(revision(written))),
+    ];
+    for start in expired {
+        let request = WatchRequest::everything(Scope::All, start);
+        let watch = server.store.watch(&things(), request).await;
+        assert!(
+            matches!(watch, Err(StoreError::EpochChanged)),
+            "{start:?}: {watch:?}"
+        );
+    }
+    let request = WatchRequest::everything(Scope::All, WatchStart::Initial(Freshness::Latest));
+    let watch = server.store.watch(&things(), request).await.map(|_| ());
+    let read = server.list(latest()).await.map(|_| ());
+    let write = server.write("a/y", create("a/y")).await.map(|_| ());
+    for response in [watch, read, write] {
+        let Err(StoreError::Unavailable { message, .. }) = response else {
+            panic!("not rejected: {response:?}")
+        };
+        assert!(message.contains("the kinds have moved"), "{message}");
+    }
 }

@@ -145,6 +145,13 @@ impl TestServer {
         Self::over(self.fake, StoreConfig::default()).await
     }
 
+    /// Stops the gateway; the backend keeps running.
+    pub(crate) async fn into_fake(mut self) -> Fake {
+        self.cancel.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        self.fake
+    }
+
     pub(crate) async fn until(&self, reached: impl FnMut(&Phase) -> bool) {
         let mut phase = self.store.phase();
         let wait = tokio::time::timeout(Duration::from_secs(10), phase.wait_for(reached));

@@ -138,6 +138,12 @@ impl ControlPlane {
         self.ready().await
     }
 
+    /// Address of etcd.
+    #[must_use]
+    pub fn store(&self) -> &str {
+        &self.store
+    }
+
     /// The log of kube-apiserver, of all its runs.
     ///
     /// # Errors

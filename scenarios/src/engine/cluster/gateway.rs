@@ -177,6 +177,7 @@ impl Gateway {
         let ca = self.folder.join("serving-ca.crt");
         Ok(Kubeconfig {
             server: format!("https://{}", self.options.address),
+            tls_server_name: None,
             ca: std::fs::read(&ca).with_context(|| ca.display().to_string())?,
             certificate: certificate.into(),
             key: key.into(),
