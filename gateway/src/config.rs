@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use crate::authz::InvalidPath;
 use crate::backend::{Endpoint, EndpointError};
-use crate::handlers::Namespaces;
 use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::serving_certificate::SelfManaged;
@@ -47,8 +46,6 @@ pub struct Server {
     pub max_reads: usize,
     /// Concurrent mutating requests; 0 is unlimited.
     pub max_writes: usize,
-    /// Source of namespaces.
-    pub namespaces: Namespaces,
     /// What is delegated to kube-apiserver.
     pub delegation: Delegation,
     /// How long requests are served after the start of a shutdown.

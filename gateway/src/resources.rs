@@ -11,11 +11,15 @@ mod body_limit;
 mod resource;
 mod typed;
 
+mod built_in;
+
 mod catalog;
 
 mod read;
 mod served;
 
+pub(crate) use built_in::compile as compile_built_in;
+pub use built_in::{BuiltIn, CORE_GROUP, Review, View};
 pub use catalog::{Catalog, Conflict};
 pub use load::{LoadError, Manifest, fingerprint, parse, read_paths};
 pub use resource::Resource;

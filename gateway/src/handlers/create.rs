@@ -13,7 +13,7 @@ use crate::codec::{Negotiated, decode};
 use crate::compute::Run;
 use crate::registry::{Create, Target};
 
-/// Creates the object of the body.
+/// Creates the object of the body, or answers it if it is a review.
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
     let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
@@ -32,6 +32,14 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
         } = &about;
         decode::body(served, format, &body, validation, warnings)
     };
+    if let Some(review) = call.served.resource().review() {
+        let mut object = call.compute(api).run(weight, decode).await??;
+        review(call.permit.user(), &mut object)?;
+        let bytes = kube_json::to_vec(&object).into();
+        return call
+            .written(api, negotiated, StatusCode::CREATED, bytes)
+            .await;
+    }
     let plan = Create::new(options, weight, decode);
     let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
     let written = outcome.into_written()?;
