@@ -87,13 +87,17 @@ impl Admission {
         let key = ObjectKey::new("", name);
         // A deletion that the cache lacks is found by the controller of namespaces, which sees the
         // new object.
-        let found = client.store().get(&namespaces(), &key, Freshness::Any).await;
+        let found = client
+            .store()
+            .get(&namespaces(), &key, Freshness::Any)
+            .await;
         match found? {
             Some(namespace) if namespace.deleting() => Err(terminating(attributes, new)),
             Some(_) => Ok(()),
-            None if !names::dns1123_label(name).is_empty() => {
-                Err(ApiError::not_found(&GroupResource::new("", "namespaces"), name))
-            }
+            None if !names::dns1123_label(name).is_empty() => Err(ApiError::not_found(
+                &GroupResource::new("", "namespaces"),
+                name,
+            )),
             None if attributes.dry_run => Ok(()),
             None => match client.create("/api/v1/namespaces", &namespace(name)).await {
                 Ok(_) => Ok(()),
@@ -167,15 +171,18 @@ fn valid_name(new: Option<&Value>) -> Result<(), ApiError> {
     if problems.is_empty() {
         return Ok(());
     }
-    Err(ApiError::invalid(&GroupKind::new("", "Namespace"), name, &problems))
+    Err(ApiError::invalid(
+        &GroupKind::new("", "Namespace"),
+        name,
+        &problems,
+    ))
 }
 
 /// The text of kube-apiserver's plugin `NamespaceLifecycle`.
 fn terminating(attributes: &Attributes<'_>, new: Option<&Value>) -> ApiError {
     let name = attributes.namespace;
-    let text = format!(
-        "unable to create new content in namespace {name} because it is being terminated"
-    );
+    let text =
+        format!("unable to create new content in namespace {name} because it is being terminated");
     forbidden(attributes, new, &text).with_cause(Cause {
         reason: "NamespaceTerminating".to_owned(),
         message: format!("namespace {name} is being terminated"),

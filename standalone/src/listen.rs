@@ -41,7 +41,10 @@ impl Listen {
         if !wildcard.is_unspecified() {
             return Vec::new();
         }
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
         let mut names: Vec<String> = Some(name)
             .filter(|name| names::dns1123_subdomain(name).is_empty())
             .into_iter()

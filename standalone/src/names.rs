@@ -95,9 +95,21 @@ mod tests {
     #[test]
     fn names_and_urls_are_parsed() {
         for (text, host, url) in [
-            ("https://ark.example.com", "ark.example.com", "https://ark.example.com"),
-            ("https://10.0.0.1:6443/", "10.0.0.1", "https://10.0.0.1:6443"),
-            ("https://[fd00::1]:6443", "fd00::1", "https://[fd00::1]:6443"),
+            (
+                "https://ark.example.com",
+                "ark.example.com",
+                "https://ark.example.com",
+            ),
+            (
+                "https://10.0.0.1:6443/",
+                "10.0.0.1",
+                "https://10.0.0.1:6443",
+            ),
+            (
+                "https://[fd00::1]:6443",
+                "fd00::1",
+                "https://[fd00::1]:6443",
+            ),
         ] {
             let parsed: AdvertiseUrl = text.parse().unwrap();
             assert_eq!((parsed.host(), &*parsed.to_string()), (host, url));

@@ -48,7 +48,10 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Vec<u8
         }
     }
     document("APIResourceList", |out| {
-        out.string("groupVersion", &GroupVersion::new(group, version).to_string());
+        out.string(
+            "groupVersion",
+            &GroupVersion::new(group, version).to_string(),
+        );
         out.objects("resources", &entries, |entry, out| entry.write(out));
     })
 }

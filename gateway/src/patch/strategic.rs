@@ -69,7 +69,10 @@ mod tests {
             assert!(check(&patch).is_ok(), "{patch}");
         }
         for (patch, name) in [
-            (json!({"metadata": {"finalizers": ["a/b"]}}), "metadata.finalizers"),
+            (
+                json!({"metadata": {"finalizers": ["a/b"]}}),
+                "metadata.finalizers",
+            ),
             (json!({"a": {"$patch": "delete"}}), "$patch"),
             (json!({"a": [{"$retainKeys": []}]}), "$retainKeys"),
         ] {

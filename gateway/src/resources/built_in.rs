@@ -8,8 +8,8 @@ use std::sync::Arc;
 use api_types::status::ApiError;
 use serde_json::Value;
 
-use super::load::{LoadError, parse_with};
 use super::Resource;
+use super::load::{LoadError, parse_with};
 use crate::request::User;
 
 /// The group of a manifest that declares a kind of the core group, whose name is empty: a CRD must

@@ -113,7 +113,11 @@ impl Resource {
     #[must_use]
     pub fn verbs(&self) -> &'static [&'static str] {
         let declared = self.built_in.map_or(&[][..], |it| it.verbs);
-        if declared.is_empty() { &VERBS } else { declared }
+        if declared.is_empty() {
+            &VERBS
+        } else {
+            declared
+        }
     }
 
     /// Answers creates instead of storage.

@@ -32,7 +32,9 @@ pub(super) async fn publish(client: &Client, catalog: &Catalog) -> Result<(), Fa
         }
         let version = Meta::of(&found).resource_version();
         wanted["metadata"]["resourceVersion"] = version.into();
-        client.replace(&format!("{COLLECTION}/{name}"), &wanted).await?;
+        client
+            .replace(&format!("{COLLECTION}/{name}"), &wanted)
+            .await?;
     }
     // Together, so that the driver commits them at once.
     try_join_all(new.iter().map(|it| client.create(COLLECTION, it))).await?;

@@ -72,12 +72,25 @@ mod tests {
         };
         for (members, older) in [
             (json!({}), true),
-            (json!({"lastTimestamp": null, "eventTime": "2026-01-01T11:30:00.000001Z"}), true),
+            (
+                json!({"lastTimestamp": null, "eventTime": "2026-01-01T11:30:00.000001Z"}),
+                true,
+            ),
             (json!({"lastTimestamp": "2026-01-01T12:30:00Z"}), false),
-            (json!({"series": {"lastObservedTime": "2026-01-01T12:30:00.1Z"}}), false),
-            (json!({"metadata": {"creationTimestamp": "2026-01-01T12:30:00Z"}}), false),
+            (
+                json!({"series": {"lastObservedTime": "2026-01-01T12:30:00.1Z"}}),
+                false,
+            ),
+            (
+                json!({"metadata": {"creationTimestamp": "2026-01-01T12:30:00Z"}}),
+                false,
+            ),
         ] {
-            assert_eq!(is_older(&event(members.clone()), oldest), older, "{members}");
+            assert_eq!(
+                is_older(&event(members.clone()), oldest),
+                older,
+                "{members}"
+            );
         }
     }
 }

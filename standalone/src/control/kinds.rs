@@ -57,7 +57,10 @@ impl Kinds {
             let definition = found.resource.definition();
             definition.group == wanted.group
                 && definition.names.kind == kind
-                && definition.versions.iter().any(|it| it.name == wanted.version)
+                && definition
+                    .versions
+                    .iter()
+                    .any(|it| it.name == wanted.version)
         })
     }
 }

@@ -44,9 +44,7 @@ impl Namespaces {
     /// # Errors
     /// If it cannot be created.
     pub(super) async fn ensure(&self, name: &str) -> Result<(), Failure> {
-        let (store, key) = (self.client.store(), ObjectKey::new("", name));
-        let found = store.get(&admission::namespaces(), &key, Freshness::Latest);
-        if found.await?.is_some() {
+        if self.read(name).await?.is_some() {
             return Ok(());
         }
         let namespace = admission::namespace(name);
@@ -147,9 +145,7 @@ impl Namespaces {
         if left {
             return Ok(());
         }
-        let (store, key) = (self.client.store(), ObjectKey::new("", name));
-        let found = store.get(&admission::namespaces(), &key, Freshness::Latest);
-        let Some(found) = found.await? else {
+        let Some(found) = self.read(name).await? else {
             return Ok(());
         };
         let object = kube_json::reparse(found.bytes())?;
@@ -161,6 +157,12 @@ impl Namespaces {
             "uid": meta.uid(),
         }});
         unless_gone(self.client.patch(&path, &patch).await)
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Arc<Stored>>, Failure> {
+        let (resource, key) = (admission::namespaces(), ObjectKey::new("", name));
+        let store = self.client.store();
+        Ok(store.get(&resource, &key, Freshness::Latest).await?)
     }
 
     async fn has_objects(&self, kind: &Kind, namespace: &str) -> Result<bool, Failure> {

@@ -47,7 +47,10 @@ impl Sources {
     ///
     /// # Errors
     /// If a watch ends.
-    pub(super) async fn initial(&mut self, mut visit: impl FnMut(Change)) -> Result<(), StoreError> {
+    pub(super) async fn initial(
+        &mut self,
+        mut visit: impl FnMut(Change),
+    ) -> Result<(), StoreError> {
         for (kind, watcher) in self.0.iter_mut().enumerate() {
             let mut complete = false;
             while !complete {
@@ -87,9 +90,7 @@ impl Sources {
 }
 
 /// A watch that has ended was cut.
-fn ended(
-    items: Option<Result<Vec<WatchItem>, StoreError>>,
-) -> Result<Vec<WatchItem>, StoreError> {
+fn ended(items: Option<Result<Vec<WatchItem>, StoreError>>) -> Result<Vec<WatchItem>, StoreError> {
     items.unwrap_or(Err(StoreError::EpochChanged))
 }
 

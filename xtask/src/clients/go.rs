@@ -31,11 +31,16 @@ pub(super) fn programs(module: &Path, programs: &Path) -> Result<Vec<Program>> {
     let downloaded = go(&["mod", "download"]).output()?;
     if !downloaded.status.success() {
         let reason = last_line(&downloaded.stderr);
-        println!("skipped: the modules of {} are missing: {reason}", module.display());
+        println!(
+            "skipped: the modules of {} are missing: {reason}",
+            module.display()
+        );
         return Ok(Vec::new());
     }
     let mut build = go(&["build", "-o"]);
-    build.arg(programs).args(NAMES.map(|name| format!("./{name}")));
+    build
+        .arg(programs)
+        .args(NAMES.map(|name| format!("./{name}")));
     step("build client-go and controller-runtime", &mut build)?;
     let built = NAMES.map(|name| Program {
         name: name.to_owned(),

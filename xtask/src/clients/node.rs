@@ -32,13 +32,16 @@ pub(super) fn programs(folder: &Path) -> Result<Vec<Program>> {
     let mut key = DefaultHasher::new();
     for package in PACKAGES {
         let text = std::fs::read(folder.join(package));
-        text.with_context(|| format!("cannot read {package}"))?.hash(&mut key);
+        text.with_context(|| format!("cannot read {package}"))?
+            .hash(&mut key);
     }
     let cache = cache_dir()?.join("node");
     let ready = cache.join(format!("{:016x}", key.finish()));
     if !ready.exists() {
         std::fs::create_dir_all(&cache)?;
-        let partial = tempfile::Builder::new().prefix("partial-").tempdir_in(&cache)?;
+        let partial = tempfile::Builder::new()
+            .prefix("partial-")
+            .tempdir_in(&cache)?;
         for package in PACKAGES {
             std::fs::copy(folder.join(package), partial.path().join(package))?;
         }

@@ -24,18 +24,24 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 async fn main() -> Result<()> {
     // `install_default` fails if a provider is set; none is set before this call.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::time::timeout(TIMEOUT, run()).await.context("timeout")?
+    tokio::time::timeout(TIMEOUT, run())
+        .await
+        .context("timeout")?
 }
 
 async fn run() -> Result<()> {
     let client = Client::try_default().await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
-    namespaces.create(&PostParams::default(), &namespace).await?;
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await?;
     may_create(&client).await?;
     follow(&client).await?;
     lease(&client).await?;
-    namespaces.delete(NAMESPACE, &DeleteParams::default()).await?;
+    namespaces
+        .delete(NAMESPACE, &DeleteParams::default())
+        .await?;
     Ok(())
 }
 
@@ -83,7 +89,9 @@ async fn follow(client: &Client) -> Result<()> {
         "spec": {"input": "other"},
     });
     let other = PatchParams::apply("somebody-else");
-    let error = queries.patch("followed", &other, &Patch::Apply(&conflict)).await;
+    let error = queries
+        .patch("followed", &other, &Patch::Apply(&conflict))
+        .await;
     ensure!(
         matches!(&error, Err(kube::Error::Api(status)) if status.code == 409),
         "an apply of another manager: {error:?}"
@@ -118,7 +126,9 @@ async fn lease(client: &Client) -> Result<()> {
     if let Some(spec) = &mut held.spec {
         spec.lease_transitions = Some(1);
     }
-    let renewed = leases.replace("held", &PostParams::default(), &held).await?;
+    let renewed = leases
+        .replace("held", &PostParams::default(), &held)
+        .await?;
     ensure!(renewed.spec.and_then(|spec| spec.lease_transitions) == Some(1));
     leases.delete("held", &DeleteParams::default()).await?;
     Ok(())

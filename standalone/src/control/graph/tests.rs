@@ -28,7 +28,10 @@ fn names(uids: &[Uid]) -> Vec<&str> {
 #[test]
 fn dependents_are_looked_at_when_their_owner_is_gone() {
     let mut graph = Graph::default();
-    assert_eq!(names(&graph.see("d", Some(node("d", &[("o", false)], None)))), ["d"]);
+    assert_eq!(
+        names(&graph.see("d", Some(node("d", &[("o", false)], None)))),
+        ["d"]
+    );
     // Nothing changed.
     let again = graph.see("d", Some(node("d", &[("o", false)], None)));
     assert!(again.is_empty());
