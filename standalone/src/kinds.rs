@@ -1,8 +1,10 @@
 //! The kinds of kube-apiserver that clients need besides custom resources
 //! (docs/adr/0025-standalone-kinds.md). Only a server without a cluster has them.
 
+mod messages;
 mod reviews;
 
+use api_types::protobuf::read::Field;
 use gateway::resources::{BuiltIn, View};
 
 /// A manifest of `standalone/kinds`.
@@ -19,31 +21,34 @@ const CREATE: &[&str] = &["create"];
 
 /// Every kind.
 pub(crate) const BUILT_IN: &[BuiltIn] = &[
-    stored(manifest!("namespaces")),
-    stored(manifest!("leases")),
-    stored(manifest!("events")),
+    stored(manifest!("namespaces"), messages::NAMESPACE),
+    stored(manifest!("leases"), messages::LEASE),
+    stored(manifest!("events"), messages::EVENT),
     BuiltIn {
         view: Some(EVENTS),
-        ..stored(manifest!("events.events"))
+        ..stored(manifest!("events.events"), messages::EVENTS_EVENT)
     },
     BuiltIn {
         verbs: READ,
-        ..stored(manifest!("customresourcedefinitions"))
+        ..stored(manifest!("customresourcedefinitions"), &[])
     },
     BuiltIn {
         review: Some(reviews::access),
         verbs: CREATE,
-        ..stored(manifest!("selfsubjectaccessreviews"))
+        ..stored(
+            manifest!("selfsubjectaccessreviews"),
+            messages::ACCESS_REVIEW,
+        )
     },
     BuiltIn {
         review: Some(reviews::rules),
         verbs: CREATE,
-        ..stored(manifest!("selfsubjectrulesreviews"))
+        ..stored(manifest!("selfsubjectrulesreviews"), messages::RULES_REVIEW)
     },
     BuiltIn {
         review: Some(reviews::user),
         verbs: CREATE,
-        ..stored(manifest!("selfsubjectreviews"))
+        ..stored(manifest!("selfsubjectreviews"), messages::USER_REVIEW)
     },
 ];
 
@@ -63,9 +68,10 @@ const EVENTS: View = View {
     ],
 };
 
-const fn stored(manifest: &'static str) -> BuiltIn {
+const fn stored(manifest: &'static str, message: &'static [Field]) -> BuiltIn {
     BuiltIn {
         manifest,
+        message,
         verbs: &[],
         view: None,
         review: None,

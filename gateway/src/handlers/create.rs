@@ -1,10 +1,8 @@
 //! `POST` of a collection.
 
-use api_types::media_type;
 use api_types::options::CreateOptions;
 use api_types::status::ApiError;
 use axum::body::Body;
-use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
 use super::call::in_time;
@@ -16,8 +14,9 @@ use crate::registry::{Create, Target};
 /// Creates the object of the body, or answers it if it is a review.
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
-    let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
+    let format = call.format()?;
     let body = call.read_body().await?;
+    let body = call.document(body, call.message())?;
     let options = CreateOptions::parse(call.query())?;
     let validation = options.field_validation();
     let target = Target {

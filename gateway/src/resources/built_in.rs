@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use api_types::protobuf::read::Field;
 use api_types::status::ApiError;
 use serde_json::Value;
 
@@ -24,6 +25,8 @@ const BODY_LIMIT: usize = 3 << 20;
 pub struct BuiltIn {
     /// The CRD manifest; of the core group if its group is [`CORE_GROUP`].
     pub manifest: &'static str,
+    /// The fields of bodies in protobuf, which custom resources do not have; empty for none.
+    pub message: &'static [Field],
     /// Verbs in discovery; empty for those of custom resources.
     pub verbs: &'static [&'static str],
     /// Whose stored objects the kind shows; its own if `None`.

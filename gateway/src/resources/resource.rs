@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::OnceLock;
 
 use api_types::gvk::{GroupKind, GroupResource, GroupVersion};
+use api_types::protobuf::read::Field;
 use crd_schema::{Definition, Scope, SelectableField, Structural, Version, stored};
 use serde_json::Value;
 
@@ -118,6 +119,13 @@ impl Resource {
         } else {
             declared
         }
+    }
+
+    /// The fields of bodies in protobuf; none if they are not accepted.
+    #[must_use]
+    pub fn message(&self) -> Option<&'static [Field]> {
+        let message = self.built_in?.message;
+        (!message.is_empty()).then_some(message)
     }
 
     /// Answers creates instead of storage.
