@@ -18,9 +18,9 @@ mod catalog;
 mod read;
 mod served;
 
-pub(crate) use built_in::compile as compile_built_in;
 pub use built_in::{BuiltIn, CORE_GROUP, Review, View};
 pub use catalog::{Catalog, Conflict};
+pub(crate) use load::compile_built_in;
 pub use load::{LoadError, Manifest, fingerprint, parse, read_paths};
 pub use resource::Resource;
 pub use served::Served;

@@ -115,6 +115,8 @@ async fn together(
     let (gateway_stop, sidecar_stop) = (stop.child_token(), CancellationToken::new());
     let gateway = async {
         let result = app.run(gateway_stop.clone()).await;
+        // Ends the controllers, also if the gateway has ended by itself.
+        gateway_stop.cancel();
         sidecar_stop.cancel();
         result.map_err(Error::from)
     };
@@ -185,8 +187,8 @@ impl Announce<'_> {
             let seconds = READY_TIMEOUT.as_secs();
             return Err(Error::NotReady { seconds, reason });
         }
-        // An error means that the controllers have stopped, and so does the server.
-        let _ = self.prepared.await;
+        // After an error or the timeout, the server serves without those objects.
+        let _ = timeout(READY_TIMEOUT, self.prepared).await;
         let url = match &self.options.advertise_url {
             Some(url) => url.to_string(),
             None => self.options.listen.url(self.address),

@@ -390,6 +390,35 @@ async fn reviews_answer_about_their_user() {
 }
 
 #[tokio::test]
+async fn typed_objects_in_protobuf_are_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let admin = program.admin();
+    let send = async |method: &str, path: &str, body: &[u8]| {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header("content-type", "application/vnd.kubernetes.protobuf");
+        let (code, text) = admin.response(request, body.to_vec().into()).await.unwrap();
+        (code, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    // `kubectl create namespace typed`: ObjectMeta has a name, and the other fields are empty.
+    let namespace =
+        b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x0b\x0a\x07\x0a\x05typed\x12\0\x1a\0";
+    let (code, answer) = send("POST", "/api/v1/namespaces", namespace).await;
+    assert_eq!(code, StatusCode::CREATED, "{answer}");
+    assert_eq!(answer["metadata"]["name"], "typed");
+    assert_eq!(answer["spec"]["finalizers"], json!(["kubernetes"]));
+    // DeleteOptions with a propagation policy.
+    let options = b"k8s\0\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x0c\x22\x0aBackground";
+    let (code, answer) = send("DELETE", "/api/v1/namespaces/typed", options).await;
+    assert!(code.is_success(), "{answer}");
+    let (code, answer) = send("POST", "/api/v1/namespaces", b"k8s\0\x12\x02\x0a\x05").await;
+    assert_eq!(code, StatusCode::BAD_REQUEST, "{answer}");
+    // Custom resources have no messages.
+    let (code, answer) = send("POST", QUERIES, namespace).await;
+    assert_eq!(code, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{answer}");
+}
+
+#[tokio::test]
 async fn server_is_reachable_by_its_further_names() {
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &["--tls-san", "ark.example.com,10.9.8.7"]);

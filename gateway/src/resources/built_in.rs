@@ -3,22 +3,15 @@
 //! The gateway declares none: the program that builds a server hands them in. They are written as
 //! CRD manifests, and differ from custom resources in the few ways that [`BuiltIn`] lists.
 
-use std::sync::Arc;
-
 use api_types::protobuf::read::Field;
 use api_types::status::ApiError;
 use serde_json::Value;
 
-use super::Resource;
-use super::load::{LoadError, parse_with};
 use crate::request::User;
 
 /// The group of a manifest that declares a kind of the core group, whose name is empty: a CRD must
 /// have a group.
 pub const CORE_GROUP: &str = "core.k8s.io";
-
-/// Limit of request bodies, bytes; that of etcd's requests is half of it.
-const BODY_LIMIT: usize = 3 << 20;
 
 /// A kind that is no custom resource.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,20 +41,6 @@ pub struct View {
 
 /// Completes the object of a create, such as a SelfSubjectAccessReview, for its user.
 pub type Review = fn(&User, &mut Value) -> Result<(), ApiError>;
-
-/// Compiles built-in kinds.
-///
-/// # Errors
-/// If a manifest is invalid, which is a bug of the program.
-pub(crate) fn compile(kinds: &[BuiltIn]) -> Result<Vec<Arc<Resource>>, LoadError> {
-    let mut resources = Vec::new();
-    for kind in kinds {
-        let text = kind.manifest.as_bytes();
-        let parsed = parse_with("built-in kinds", text, BODY_LIMIT, Some(kind))?;
-        resources.extend(parsed.into_iter().map(|manifest| manifest.resource));
-    }
-    Ok(resources)
-}
 
 impl View {
     /// Renames the fields of a stored object.

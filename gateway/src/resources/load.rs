@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::body_limit::{self, BodyLimit};
 use super::{BuiltIn, Catalog, Conflict, Resource, documents};
 
+/// Limit of request bodies of built-in kinds, bytes.
+const BUILT_IN_BODY_LIMIT: usize = 3 << 20;
+
 /// A checked definition and its warnings for operators.
 #[derive(Debug, Clone)]
 pub struct Manifest {
@@ -146,8 +149,22 @@ pub fn parse(
     parse_with(source, text, default_body_limit, None)
 }
 
+/// Compiles built-in kinds.
+///
+/// # Errors
+/// If a manifest is invalid, which is a bug of the program.
+pub(crate) fn compile_built_in(kinds: &[BuiltIn]) -> Result<Vec<Arc<Resource>>, LoadError> {
+    let mut resources = Vec::new();
+    for kind in kinds {
+        let text = kind.manifest.as_bytes();
+        let parsed = parse_with("built-in kinds", text, BUILT_IN_BODY_LIMIT, Some(kind))?;
+        resources.extend(parsed.into_iter().map(|manifest| manifest.resource));
+    }
+    Ok(resources)
+}
+
 /// As [`parse`], for the manifests of a built-in kind if there is one.
-pub(super) fn parse_with(
+fn parse_with(
     source: &str,
     text: &[u8],
     default_body_limit: usize,

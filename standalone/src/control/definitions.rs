@@ -6,6 +6,7 @@ use api_types::meta::Meta;
 use futures_util::future::try_join_all;
 use gateway::resources::{Catalog, Resource};
 use gateway::store::{Freshness, ListAt, ListRequest, ResourceId, Scope};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::unless_gone;
@@ -37,12 +38,20 @@ pub(super) async fn publish(client: &Client, catalog: &Catalog) -> Result<(), Fa
             .await?;
     }
     // Together, so that the driver commits them at once.
-    try_join_all(new.iter().map(|it| client.create(COLLECTION, it))).await?;
+    try_join_all(new.iter().map(|it| create(client, it))).await?;
     for name in stored.into_keys() {
         let path = format!("{COLLECTION}/{name}");
         unless_gone(client.delete(&path, &json!({})).await)?;
     }
     Ok(())
+}
+
+/// Creates a definition, unless another server on the same store has done so.
+async fn create(client: &Client, wanted: &Value) -> Result<(), Failure> {
+    match client.create(COLLECTION, wanted).await {
+        Err(error) if error.code() != Some(StatusCode::CONFLICT) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The stored definitions, by name.

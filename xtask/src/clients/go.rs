@@ -37,7 +37,9 @@ pub(super) fn programs(module: &Path, programs: &Path) -> Result<Vec<Program>> {
         );
         return Ok(Vec::new());
     }
-    let mut build = go(&["build", "-o"]);
+    // The flags of the reference's build, so that both share packages in Go's cache.
+    let mut build = go(&["build", "-trimpath", "-o"]);
+    build.env("CGO_ENABLED", "0");
     build
         .arg(programs)
         .args(NAMES.map(|name| format!("./{name}")));

@@ -156,6 +156,7 @@ fn fields_of(message: &[u8], fields: &[Field]) -> Result<Map<String, Value>, Mal
     let mut reader = Reader(message);
     while let Some((number, value)) = reader.next()? {
         // Unknown fields are ignored, as in Go.
+        // bounded: by the table, which is a constant
         let Some(field) = fields.iter().find(|field| field.number == number) else {
             continue;
         };
@@ -242,7 +243,9 @@ fn moment(message: &[u8]) -> Result<Option<Timestamp>, Malformed> {
 }
 
 fn push(object: &mut Map<String, Value>, name: &str, item: Value) -> Result<(), Malformed> {
-    let list = object.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+    let list = object
+        .entry(name)
+        .or_insert_with(|| Value::Array(Vec::new()));
     list.as_array_mut().ok_or(Malformed)?.push(item);
     Ok(())
 }
