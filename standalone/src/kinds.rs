@@ -14,6 +14,17 @@ macro_rules! manifest {
     };
 }
 
+/// Verbs in the order of kube-apiserver's own kinds.
+const ALL: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 /// Verbs of definitions, which manifests declare.
 const READ: &[&str] = &["get", "list", "watch"];
 /// Verbs of reviews, which are not stored.
@@ -72,7 +83,7 @@ const fn stored(manifest: &'static str, message: &'static [Field]) -> BuiltIn {
     BuiltIn {
         manifest,
         message,
-        verbs: &[],
+        verbs: ALL,
         view: None,
         review: None,
     }

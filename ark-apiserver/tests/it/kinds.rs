@@ -370,6 +370,11 @@ async fn reviews_answer_about_their_user() {
     let asked = review("SelfSubjectAccessReview", json!({}));
     let (code, answer) = call(&admin, "POST", &access, &asked).await;
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert_eq!(
+        answer["message"],
+        ".authorization.k8s.io \"\" is invalid: spec: Invalid value: null: exactly one of \
+         nonResourceAttributes or resourceAttributes must be specified"
+    );
 
     let asked = review("SelfSubjectRulesReview", json!({"namespace": "default"}));
     let path = format!("{rights}/selfsubjectrulesreviews");
@@ -402,7 +407,7 @@ async fn typed_objects_in_protobuf_are_accepted() {
     };
     // `kubectl create namespace typed`: ObjectMeta has a name, and the other fields are empty.
     let namespace =
-        b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x0b\x0a\x07\x0a\x05typed\x12\0\x1a\0";
+        b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09Namespace\x12\x0d\x0a\x07\x0a\x05typed\x12\0\x1a\0";
     let (code, answer) = send("POST", "/api/v1/namespaces", namespace).await;
     assert_eq!(code, StatusCode::CREATED, "{answer}");
     assert_eq!(answer["metadata"]["name"], "typed");

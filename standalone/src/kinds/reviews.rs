@@ -3,7 +3,7 @@
 //! Only members of `system:masters` are authorized here, so every user who may ask may do
 //! everything.
 
-use api_types::field::Error;
+use api_types::field;
 use api_types::gvk::GroupKind;
 use api_types::status::ApiError;
 use api_types::time;
@@ -21,22 +21,19 @@ const AUTHORIZATION: &str = "authorization.k8s.io";
 /// kubernetes.
 pub(super) fn access(user: &User, review: &mut Value) -> Result<(), ApiError> {
     let spec = &review["spec"];
-    let given = |name: &str| spec.get(name).is_some_and(|it| !it.is_null());
-    let problem = match (given("resourceAttributes"), given("nonResourceAttributes")) {
-        (true, true) => Some(Error::invalid(
-            "spec.nonResourceAttributes",
-            &spec["nonResourceAttributes"],
-            "cannot be specified in combination with resourceAttributes",
-        )),
-        (false, false) => Some(Error::invalid(
-            "spec.resourceAttributes",
-            &Value::Null,
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        )),
-        _ => None,
-    };
-    if let Some(problem) = problem {
-        let kind = GroupKind::new(AUTHORIZATION, "SelfSubjectAccessReview");
+    let given = |name: &str| Some(&spec[name]).filter(|it| !it.is_null());
+    let path = given("nonResourceAttributes");
+    if given("resourceAttributes").is_some() == path.is_some() {
+        // The internal type, whose names of members are those of Go.
+        let shown = path.map(|path| {
+            let text = |name: &str| path[name].as_str().unwrap_or_default();
+            json!({"Path": text("path"), "Verb": text("verb")}).to_string()
+        });
+        let shown = field::Value::verbatim(shown.as_deref().unwrap_or("null"));
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        let problem = field::Error::invalid("spec", shown, detail);
+        // The reference names no kind.
+        let kind = GroupKind::new(AUTHORIZATION, "");
         return Err(ApiError::invalid(&kind, "", &[problem]));
     }
     review["status"] = json!({ "allowed": user.is_master() });
