@@ -132,8 +132,8 @@ async fn definitions_are_those_of_the_manifests() {
 
     for (method, path, body) in [
         ("POST", DEFINITIONS, manifest("Two")),
-        ("DELETE", &path, Value::Null),
-        ("MERGE", &path, json!({"spec": {"group": "y.io"}})),
+        ("DELETE", path.as_str(), Value::Null),
+        ("MERGE", path.as_str(), json!({"spec": {"group": "y.io"}})),
     ] {
         let (code, answer) = call(&admin, method, path, &body).await;
         assert_eq!(code, StatusCode::FORBIDDEN, "{answer}");
@@ -141,20 +141,19 @@ async fn definitions_are_those_of_the_manifests() {
         assert!(message.contains("--resources DIR"), "{message}");
     }
 
-    let changed = admin.watch(&format!(
+    let watched = format!(
         "{DEFINITIONS}?watch=true&fieldSelector=metadata.name%3Dnotes.x.io&resourceVersion={}",
         note["metadata"]["resourceVersion"].as_str().unwrap()
-    ));
-    let mut changed = changed.await;
+    );
+    let mut changed = admin.watch(&watched).await;
     std::fs::write(&file, manifest("Two").to_string()).unwrap();
     program.signal(Signal::HUP);
     let event = changed.event().await.unwrap();
     assert_eq!(event["type"], "MODIFIED");
     let column = &event["object"]["spec"]["versions"][0]["additionalPrinterColumns"][0];
     assert_eq!(column["name"], "Two");
-    std::fs::remove_file(&file).unwrap();
-    std::fs::write(kinds.join("none.json"), "{}").unwrap();
-    drop(program);
+    program.signal(Signal::TERM);
+    assert!(program.ended().0.success());
 
     let program = Program::start(&data, &[]);
     let list = done(&program.admin(), "GET", DEFINITIONS, &Value::Null).await;

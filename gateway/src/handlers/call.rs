@@ -54,13 +54,17 @@ impl Call {
     /// Splits a request into its parts.
     pub(super) fn new(
         permit: Permit,
-        info: RequestInfo,
+        mut info: RequestInfo,
         served: Served,
         context: Context,
         request: Request<Body>,
     ) -> Self {
         let (head, body) = request.into_parts();
         let reads = info.is_read_only();
+        if !served.namespaced() {
+            // Set if the object is a namespace.
+            info.namespace.clear();
+        }
         Self {
             permit,
             info,

@@ -30,7 +30,10 @@ pub(super) fn find(catalog: &Catalog, info: &RequestInfo) -> Option<Served> {
         // Only collections span namespaces.
         (true, "") => matches!(info.verb, Verb::List | Verb::Watch),
         (true, _) => true,
-        (false, namespace) => namespace.is_empty(),
+        // The namespace of a request for a namespace is that namespace itself.
+        (false, namespace) => {
+            namespace.is_empty() || (info.resource == "namespaces" && info.group.is_empty())
+        }
     };
     in_scope.then_some(served)
 }
