@@ -48,14 +48,28 @@ enum Interruption {
     Stopped,
 }
 
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// All controllers.
+    All,
+    /// Definitions only.
+    Definitions,
+}
+
 /// Runs the controllers until `stop`. `prepared` receives a value when the namespace `default` and
 /// the definitions exist, or cannot be created.
-pub(crate) async fn run(client: Client, prepared: oneshot::Sender<()>, stop: CancellationToken) {
+pub(crate) async fn run(
+    client: Client,
+    mode: Mode,
+    prepared: oneshot::Sender<()>,
+    stop: CancellationToken,
+) {
     let mut prepared = Some(prepared);
     let mut pauses = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
     loop {
         let started = Instant::now();
-        let round = Box::pin(follow(&client, &mut prepared));
+        let round = Box::pin(follow(&client, mode, &mut prepared));
         let Some(Err(error)) = stop.run_until_cancelled(round).await else {
             if stop.is_cancelled() {
                 return;
@@ -76,6 +90,7 @@ pub(crate) async fn run(client: Client, prepared: oneshot::Sender<()>, stop: Can
 /// Follows all changes until the served kinds change.
 async fn follow(
     client: &Client,
+    mode: Mode,
     prepared: &mut Option<oneshot::Sender<()>>,
 ) -> Result<(), Interruption> {
     let mut phase = client.store().phase();
@@ -100,6 +115,9 @@ async fn follow(
     if let Some(prepared) = prepared.take() {
         // The receiver is gone if the server stops.
         let _ = prepared.send(());
+    }
+    if mode == Mode::Definitions {
+        return changed(client, &catalog).await;
     }
     let mut sources = Sources::open(client.store(), &kinds).await?;
     sources.initial(|change| controllers.see(&change)).await?;
@@ -154,6 +172,15 @@ impl Controllers {
         let due = self.garbage.next_due();
         due.is_some_and(|due| due <= Instant::now()) || self.namespaces.has_work()
     }
+}
+
+/// Waits until the served kinds change.
+async fn changed(client: &Client, known: &Arc<Catalog>) -> Result<(), Interruption> {
+    let mut tick = interval(TICK);
+    while Arc::ptr_eq(known, &catalog(client)?) {
+        tick.tick().await;
+    }
+    Ok(())
 }
 
 /// The served kinds.

@@ -70,6 +70,11 @@ pub struct Standalone {
     )]
     pub postgres_dsn: Option<Dsn>,
 
+    /// Run no controllers, as a kube-apiserver by itself: no garbage collector, deleted namespaces
+    /// stay with their objects, and events do not expire.
+    #[arg(long, env = "ARK_NO_CONTROLLERS")]
+    pub no_controllers: bool,
+
     /// The served kinds.
     #[command(flatten)]
     pub kinds: Kinds,

@@ -18,7 +18,7 @@ use pki::Pki;
 
 use crate::admission::Admission;
 use crate::client::Client;
-use crate::control;
+use crate::control::{self, Mode};
 use crate::kubeconfig::{CONTEXT, Kubeconfig};
 use crate::{DataDir, Driver, Error, Logs, Sidecar, Socket, Standalone, socket::Link};
 
@@ -92,6 +92,11 @@ pub async fn run(
     };
     let controllers = Controllers {
         client,
+        mode: if options.no_controllers {
+            Mode::Definitions
+        } else {
+            Mode::All
+        },
         prepared: send_prepared,
     };
     Box::pin(together(app, sidecar, controllers, announce, stop)).await
@@ -100,6 +105,7 @@ pub async fn run(
 /// The controllers, which are not running yet.
 struct Controllers {
     client: Client,
+    mode: Mode,
     prepared: oneshot::Sender<()>,
 }
 
@@ -137,8 +143,12 @@ async fn together(
         }
         result
     };
-    let Controllers { client, prepared } = controllers;
-    let controlled = control::run(client, prepared, gateway_stop.clone());
+    let Controllers {
+        client,
+        mode,
+        prepared,
+    } = controllers;
+    let controlled = control::run(client, mode, prepared, gateway_stop.clone());
     let (gateway, storage, announced, ()) = tokio::join!(gateway, storage, announced, controlled);
     storage.and(announced).and(gateway)
 }
