@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use crate::authz::InvalidPath;
 use crate::backend::{Endpoint, EndpointError};
-use crate::handlers::Namespaces;
 use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::serving_certificate::SelfManaged;
@@ -50,8 +49,6 @@ pub struct Server {
     pub max_reads: usize,
     /// Concurrent mutating requests; 0 is unlimited.
     pub max_writes: usize,
-    /// Source of namespaces.
-    pub namespaces: Namespaces,
     /// What is delegated to kube-apiserver.
     pub delegation: Delegation,
     /// Where metrics are served without credentials; `None` serves them to authorized users only.

@@ -20,17 +20,6 @@ use crate::resources::Catalog;
 /// Documents below this size are not compressed: kube-apiserver's threshold, bytes.
 const COMPRESS_FROM: usize = 128 << 10;
 
-/// Verbs of a resource, in kube-apiserver's order.
-const VERBS: [&str; 8] = [
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "create",
-    "update",
-    "watch",
-];
 /// Verbs of `status` and `scale`.
 const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
 
@@ -43,7 +32,7 @@ pub struct Discovery {
     by_group: BTreeMap<String, Group>,
 }
 
-/// The core group, which has no resources here.
+/// The core group, which has no custom resources.
 #[derive(Debug)]
 struct Core {
     versions: Document,
@@ -76,8 +65,8 @@ impl Discovery {
         Self {
             core: Core {
                 versions: line(legacy::core_versions()),
-                aggregated: line(aggregated::core()),
-                resources: line(legacy::core_resources()),
+                aggregated: line(aggregated::core(catalog)),
+                resources: line(legacy::resources(catalog, "", "v1")),
             },
             groups: line(legacy::groups(catalog, &served)),
             aggregated: line(aggregated::groups(catalog, &served)),
@@ -94,7 +83,7 @@ impl Discovery {
         either(&self.core.versions, &self.core.aggregated, head)
     }
 
-    /// `/api/v1`: an empty resource list.
+    /// `/api/v1`: its resources.
     #[must_use]
     pub fn core_resources(&self, head: &Parts) -> Response<Body> {
         negotiated::plain(&self.core.resources, head)
@@ -150,11 +139,11 @@ fn either(legacy: &Document, aggregated: &Document, head: &Parts) -> Response<Bo
     response
 }
 
-/// Groups with at least one served version.
+/// Groups with at least one served version, without the core group.
 fn served_groups(catalog: &Catalog) -> Vec<&str> {
     let groups = catalog.groups();
     groups
-        .filter(|group| !catalog.versions(group).is_empty())
+        .filter(|group| !group.is_empty() && !catalog.versions(group).is_empty())
         .collect()
 }
 

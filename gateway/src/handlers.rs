@@ -4,7 +4,6 @@
 //! store, and encodes the result. Errors become responses in one place, here.
 
 mod call;
-mod namespaces;
 mod non_resource;
 
 mod route;
@@ -57,21 +56,10 @@ pub struct Api {
     pub metrics: Metrics,
     /// Handlers of non-resource paths.
     pub paths: NonResource,
-    /// Source of namespaces.
-    pub namespaces: Namespaces,
     /// The write path.
     registry: Registry,
     /// Decide about requests that need the right of another verb as well.
     authorizers: Authorizers,
-}
-
-/// Source of namespaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Namespaces {
-    /// The cluster manages namespaces; requests for them are not served here.
-    OfCluster,
-    /// Without a cluster every namespace exists implicitly.
-    Implicit,
 }
 
 impl Api {
@@ -84,7 +72,6 @@ impl Api {
         metrics: Metrics,
         health: Health,
         limits: Limits,
-        namespaces: Namespaces,
     ) -> Self {
         let paths = NonResource::new(&catalog, health, metrics.clone(), store.clone(), limits);
         Self {
@@ -94,7 +81,6 @@ impl Api {
             store,
             metrics,
             paths,
-            namespaces,
         }
     }
 }
@@ -139,11 +125,7 @@ impl Inner for Api {
             return non_resource::respond(self, &compute, &info, head).await;
         }
         let Some(served) = route::find(&self.catalog.load(), &info) else {
-            let (head, _) = request.into_parts();
-            return match namespaces::respond(&info, &head) {
-                Some(response) if self.namespaces == Namespaces::Implicit => response,
-                _ => reply::not_found(),
-            };
+            return reply::not_found();
         };
         let mut call = Call::new(permit, info, served, context, request);
         match route::respond(self, &mut call).await {

@@ -25,7 +25,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// The documents of one catalog.
 #[derive(Debug)]
 pub struct OpenApi {
-    /// By `apis/GROUP/VERSION`.
+    /// By `apis/GROUP/VERSION`, or `api/VERSION` for the core group.
     versions: BTreeMap<String, GroupVersion>,
     index: OnceLock<Document>,
     all: OnceLock<Published>,
@@ -53,8 +53,12 @@ impl OpenApi {
                     found.is_some_and(|version| version.served)
                 };
                 let resources = catalog.group(group).filter(serves).cloned().collect();
+                let path = match group {
+                    "" => format!("api/{version}"),
+                    group => format!("apis/{group}/{version}"),
+                };
                 versions.insert(
-                    format!("apis/{group}/{version}"),
+                    path,
                     GroupVersion {
                         version: version.to_owned(),
                         resources,

@@ -6,6 +6,7 @@
 
 mod json_patch;
 mod merge_patch;
+mod strategic;
 
 use api_types::media_type::PatchType;
 use api_types::options::FieldValidation;
@@ -82,6 +83,17 @@ impl Patch {
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
+    }
+
+    /// Rejects a strategic merge patch that a merge patch would apply differently.
+    ///
+    /// # Errors
+    /// 400 if it changes a list by its items, or has directives.
+    pub fn expect_no_lists_to_merge(&self) -> Result<(), ApiError> {
+        let Operation::Merge(patch) = &self.operation else {
+            return Ok(());
+        };
+        strategic::check(patch)
     }
 
     /// Applies the patch; values of the patch are moved into the object.

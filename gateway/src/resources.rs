@@ -11,12 +11,16 @@ mod body_limit;
 mod resource;
 mod typed;
 
+mod built_in;
+
 mod catalog;
 
 mod read;
 mod served;
 
+pub use built_in::{BuiltIn, CORE_GROUP, Review, View};
 pub use catalog::{Catalog, Conflict};
+pub(crate) use load::compile_built_in;
 pub use load::{LoadError, Manifest, fingerprint, parse, read_paths};
 pub use resource::Resource;
 pub use served::Served;

@@ -1,6 +1,8 @@
-//! A server on one machine without a cluster: gateway and driver, with the code path of a cluster.
+//! A server on one machine without a cluster: gateway and driver, with the code path of a cluster, and
+//! the kinds and controllers that clients expect of every cluster.
 
 mod listen;
+mod names;
 
 mod data_dir;
 pub mod kubeconfig;
@@ -12,6 +14,12 @@ mod output;
 mod sidecar;
 mod socket;
 
+mod client;
+mod kinds;
+
+mod admission;
+mod control;
+
 mod options;
 mod run;
 
@@ -21,6 +29,7 @@ pub use dsn::Dsn;
 pub use kubeconfig::Kubeconfig;
 pub use listen::Listen;
 pub use logging::Logs;
+pub use names::{AdvertiseUrl, Name};
 pub use options::Standalone;
 pub use run::run;
 pub use sidecar::{Program, Sidecar};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use api_types::names;
+
 /// `HOST:PORT`; the host is a name or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
@@ -18,14 +20,48 @@ impl Listen {
         (&self.host, self.port)
     }
 
-    /// The names and addresses of the serving certificate.
+    /// The names and addresses of the serving certificate: for a wildcard those of the machine.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let host = self.reachable();
-        if !names.contains(&host) {
-            names.push(host);
+        let host = std::iter::once(self.reachable());
+        for name in host.chain(self.of_machine()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
+        names
+    }
+
+    /// Host name and addresses of the machine that a wildcard covers.
+    fn of_machine(&self) -> Vec<String> {
+        let Ok(wildcard) = self.host.parse::<IpAddr>() else {
+            return Vec::new();
+        };
+        if !wildcard.is_unspecified() {
+            return Vec::new();
+        }
+        let name = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let mut names: Vec<String> = Some(name)
+            .filter(|name| names::dns1123_subdomain(name).is_empty())
+            .into_iter()
+            .collect();
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot read the addresses of this machine, see --tls-san");
+            Vec::new()
+        });
+        let mut addresses: Vec<IpAddr> = interfaces
+            .iter()
+            .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
+            .map(|interface| interface.ip())
+            // `[::]` covers both families.
+            .filter(|address| address.is_ipv4() || wildcard.is_ipv6())
+            .collect();
+        addresses.sort_unstable();
+        names.extend(addresses.iter().map(IpAddr::to_string));
         names
     }
 
@@ -90,7 +126,11 @@ mod tests {
         assert_eq!(listen.to_string(), text);
         let bound = SocketAddr::from(([127, 0, 0, 1], 7000));
         assert_eq!(listen.url(bound), url, "{text}");
-        assert_eq!(listen.names(), names, "{text}");
+        let own = listen.names();
+        assert_eq!(own[..names.len()], *names, "{text}");
+        let wildcard = text.starts_with("0.0.0.0:") || text.starts_with("[::]:");
+        assert!(wildcard || own.len() == names.len(), "{own:?}");
+        assert!(own.iter().all(|name| name.parse::<crate::Name>().is_ok()));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
 use gateway::config::{Delegation, Kinds, Monitoring, Server, Tuning};
-use gateway::handlers::Namespaces;
 use gateway::serving::tls;
 use pki::Pki;
 
-use crate::{Choice, Driver, Dsn, Error, Listen};
+use crate::kinds::BUILT_IN;
+use crate::{AdvertiseUrl, Choice, Driver, Dsn, Error, Listen, Name};
 
 /// Heading of the flags of the storage driver.
 const DRIVER: &str = "Storage driver";
@@ -31,6 +31,15 @@ pub struct Standalone {
         default_value = "127.0.0.1:6443"
     )]
     pub listen: Listen,
+
+    /// Further name or address in the serving certificate. May be repeated.
+    #[arg(long, env = "ARK_TLS_SAN", value_name = "NAME", value_delimiter = ',')]
+    pub tls_san: Vec<Name>,
+
+    /// URL of the server in the kubeconfig, for clients of other machines; its host is in the
+    /// serving certificate [default: the address of --listen].
+    #[arg(long, env = "ARK_ADVERTISE_URL", value_name = "URL")]
+    pub advertise_url: Option<AdvertiseUrl>,
 
     /// Kubeconfig to which the administrator is added; other entries stay [default:
     /// DIR/kubeconfig].
@@ -61,6 +70,11 @@ pub struct Standalone {
     )]
     pub postgres_dsn: Option<Dsn>,
 
+    /// Run no controllers, as a kube-apiserver by itself: no garbage collector, deleted namespaces
+    /// stay with their objects, and events do not expire.
+    #[arg(long, env = "ARK_NO_CONTROLLERS")]
+    pub no_controllers: bool,
+
     /// The served kinds.
     #[command(flatten)]
     pub kinds: Kinds,
@@ -88,13 +102,36 @@ impl Standalone {
         }
     }
 
+    /// The manifests of the served kinds, and the kinds of every standalone server.
+    #[must_use]
+    pub fn served(&self) -> Kinds {
+        Kinds {
+            built_in: BUILT_IN,
+            ..self.kinds.clone()
+        }
+    }
+
+    /// The names and addresses of the serving certificate.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.listen.names();
+        let given = self.tls_san.iter().map(Name::as_str);
+        let advertised = self.advertise_url.iter().map(AdvertiseUrl::host);
+        for name in given.chain(advertised) {
+            if !names.iter().any(|it| it == name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
+    }
+
     /// The configuration of the gateway for the driver at `backend` and these certificates.
     #[must_use]
     pub fn server(&self, backend: Endpoint, pki: &Pki) -> Server {
         Server {
             backend,
             store: self.tuning.store(),
-            kinds: self.kinds.clone(),
+            kinds: self.served(),
             tls: tls::Files {
                 serving: Some(tls::ServingFiles {
                     certificate: pki.server.clone(),
@@ -107,7 +144,6 @@ impl Standalone {
             metrics: self.monitoring.metrics_bind_address,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
-            namespaces: Namespaces::Implicit,
             // Nothing routes requests here that a failing `readyz` would stop.
             shutdown_delay: Duration::ZERO,
             self_managed: None,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,9 @@ use gateway::resources::Catalog;
 use gateway::store::Phase;
 use pki::Pki;
 
+use crate::admission::Admission;
+use crate::client::Client;
+use crate::control::{self, Mode};
 use crate::kubeconfig::{CONTEXT, Kubeconfig};
 use crate::{DataDir, Driver, Error, Logs, Sidecar, Socket, Standalone, socket::Link};
 
@@ -34,7 +37,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let driver = options.driver()?;
-    let catalog = options.kinds.load()?;
+    let catalog = options.served().load()?;
     if let Some(path) = &options.kubeconfig {
         Kubeconfig::check(path)?;
     }
@@ -55,13 +58,17 @@ pub async fn run(
     };
     let link = endpoint.socket().map(|path| Link::create(&data, path));
     let _link = link.transpose()?;
-    let pki = Pki::load_or_create(&data.pki(), &options.listen.names())?;
+    let pki = Pki::load_or_create(&data.pki(), &options.names())?;
     let kubeconfig = options.kubeconfig.as_deref();
     let kubeconfig = Kubeconfig::new(kubeconfig, &data.kubeconfig(), data.path());
     kubeconfig.check_merge(&pki)?;
     let config = options.server(endpoint, &pki);
     let example = example(&catalog);
-    let app = App::builder(config, catalog).build(Io::new(listener, process)?)?;
+    let admission = Admission::default();
+    let app = App::builder(config, catalog).with_admission(admission.chain());
+    let app = app.build(Io::new(listener, process)?)?;
+    let client = Client::new(app.stack(), &pki)?;
+    admission.connect(client.clone());
     let sidecar = match program {
         Some(program) => match stop
             .run_until_cancelled(Box::pin(Sidecar::start(program, socket)))
@@ -73,6 +80,7 @@ pub async fn run(
         None => None,
     };
 
+    let (send_prepared, prepared) = oneshot::channel();
     let announce = Announce {
         options,
         kubeconfig,
@@ -80,20 +88,41 @@ pub async fn run(
         address,
         example,
         phase: app.phase(),
+        prepared,
     };
-    Box::pin(together(app, sidecar, announce, stop)).await
+    let controllers = Controllers {
+        client,
+        mode: if options.no_controllers {
+            Mode::Definitions
+        } else {
+            Mode::All
+        },
+        prepared: send_prepared,
+    };
+    Box::pin(together(app, sidecar, controllers, announce, stop)).await
 }
 
-/// Runs gateway and driver; the driver is stopped after the gateway has drained.
+/// The controllers, which are not running yet.
+struct Controllers {
+    client: Client,
+    mode: Mode,
+    prepared: oneshot::Sender<()>,
+}
+
+/// Runs gateway, controllers and driver; the driver is stopped after the gateway has drained, and
+/// the controllers before.
 async fn together(
     app: App,
     sidecar: Option<Sidecar>,
+    controllers: Controllers,
     announce: Announce<'_>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let (gateway_stop, sidecar_stop) = (stop.child_token(), CancellationToken::new());
     let gateway = async {
         let result = app.run(gateway_stop.clone()).await;
+        // Ends the controllers, also if the gateway has ended by itself.
+        gateway_stop.cancel();
         sidecar_stop.cancel();
         result.map_err(Error::from)
     };
@@ -114,7 +143,13 @@ async fn together(
         }
         result
     };
-    let (gateway, storage, announced) = tokio::join!(gateway, storage, announced);
+    let Controllers {
+        client,
+        mode,
+        prepared,
+    } = controllers;
+    let controlled = control::run(client, mode, prepared, gateway_stop.clone());
+    let (gateway, storage, announced, ()) = tokio::join!(gateway, storage, announced, controlled);
     storage.and(announced).and(gateway)
 }
 
@@ -127,6 +162,8 @@ struct Announce<'a> {
     /// A resource that is served.
     example: String,
     phase: watch::Receiver<Phase>,
+    /// Receives a value when the first objects of the controllers exist.
+    prepared: oneshot::Receiver<()>,
 }
 
 /// The resource of the command in the ready line: Ark's queries, or else the first one of the
@@ -136,7 +173,7 @@ fn example(catalog: &Catalog) -> String {
     if catalog.get("ark.mckinsey.com", QUERIES).is_some() {
         return QUERIES.to_owned();
     }
-    let first = catalog.resources().next();
+    let first = catalog.resources().find(|it| !it.is_built_in());
     first.map_or_else(|| QUERIES.to_owned(), |resource| resource.id().to_string())
 }
 
@@ -160,7 +197,12 @@ impl Announce<'_> {
             let seconds = READY_TIMEOUT.as_secs();
             return Err(Error::NotReady { seconds, reason });
         }
-        let url = self.options.listen.url(self.address);
+        // After an error or the timeout, the server serves without those objects.
+        let _ = timeout(READY_TIMEOUT, self.prepared).await;
+        let url = match &self.options.advertise_url {
+            Some(url) => url.to_string(),
+            None => self.options.listen.url(self.address),
+        };
         let (kubeconfig, pki) = (self.kubeconfig.clone(), self.pki);
         let (server, target) = (url.clone(), kubeconfig.clone());
         // Waits for the lock of the file.

@@ -8,6 +8,7 @@
     reason = "output of a command-line program"
 )]
 
+mod clients;
 mod deny;
 mod images;
 mod proto;
@@ -34,8 +35,8 @@ enum Command {
     Images(images::Options),
     /// Run the conformance suite against the example driver in Python, with the built suite.
     ExampleDriver,
-    /// Run the scripts of Python client libraries against a built standalone server.
-    Clients,
+    /// Run the program of each client library against a built standalone server.
+    Clients(clients::Options),
     /// Check licences, banned crates and sources of all dependencies.
     Deny,
     /// Lint the protocol, and check that it is compatible with the last release.
@@ -60,7 +61,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Images(options) => images::run(&options),
         Command::ExampleDriver => python::check_example_driver(),
-        Command::Clients => python::check_clients(),
+        Command::Clients(options) => clients::run(&options),
         Command::Deny => deny::run(),
         Command::Proto => proto::check(),
         Command::Tidy => {

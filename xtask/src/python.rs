@@ -1,5 +1,4 @@
-//! Python programs under test: environments with pinned packages, the example driver, and client
-//! libraries.
+//! Python programs under test: environments with pinned packages, and the example driver.
 
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,7 +7,6 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::quickstart::Server;
 use crate::run::{self, bin_dir, step, workspace_root};
 use crate::tools::cache_dir;
 
@@ -67,34 +65,6 @@ pub(crate) fn check_example_driver() -> Result<()> {
             "{driver} --listen $ENDPOINT --path $FOLDER/store.db"
         ));
     step("conformance of the example driver", &mut suite)
-}
-
-/// Runs the script of each client library against a standalone server.
-pub(crate) fn check_clients() -> Result<()> {
-    let folder = workspace_root().join("acceptance/clients");
-    let Some(environment) = Environment::of(&folder.join("requirements.txt"))? else {
-        return Ok(());
-    };
-    let scratch = tempfile::Builder::new().prefix("ark-py-").tempdir()?;
-    let data = scratch.path().join("data");
-    let mut server = Server::start(&data)?;
-    let mut scripts: Vec<PathBuf> = std::fs::read_dir(&folder)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    scripts.retain(|path| path.extension() == Some(OsStr::new("py")));
-    scripts.sort();
-    ensure!(
-        !scripts.is_empty(),
-        "no client script in {}",
-        folder.display()
-    );
-    for script in scripts {
-        let mut run = environment.command(scratch.path());
-        run.arg(&script).env("KUBECONFIG", data.join("kubeconfig"));
-        let name = script.file_stem().unwrap_or(script.as_os_str());
-        step(&name.to_string_lossy(), &mut run)?;
-    }
-    server.stop()
 }
 
 impl Environment {
@@ -205,7 +175,8 @@ fn output_of(command: &mut Command) -> Result<Output> {
         .with_context(|| format!("cannot start {}", program.display()))
 }
 
-fn last_line(text: &[u8]) -> String {
+/// The last line of an output that is not blank.
+pub(crate) fn last_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
     line.unwrap_or("no message").to_owned()

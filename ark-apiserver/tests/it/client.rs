@@ -85,6 +85,14 @@ impl Client {
         }
     }
 
+    /// The same server, whose certificate must be for this name.
+    pub(crate) fn under_name(&self, name: &str) -> Self {
+        Self {
+            host: name.to_owned(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn port(&self) -> &str {
         self.address.rsplit_once(':').unwrap().1
     }

@@ -10,6 +10,8 @@ use crate::program::{DEADLINE, Program, eventually};
 const QUERIES: &str = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
 /// Memory that hostile clients may cost beyond the objects, bytes (docs/operating.md, limits).
 const MAX_COST: usize = 256 << 20;
+/// Memory of a server without objects, with all kinds and controllers, bytes.
+const MAX_IDLE: usize = 40 << 20;
 
 fn query(name: &str, bytes: usize) -> Bytes {
     let input = "x".repeat(bytes);
@@ -18,6 +20,15 @@ fn query(name: &str, bytes: usize) -> Bytes {
         "metadata": {"name": name}, "spec": {"input": input},
     });
     query.to_string().into()
+}
+
+#[tokio::test]
+async fn idle_server_needs_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let resident = program.resident();
+    println!("{} MiB", resident >> 20);
+    assert!(resident < MAX_IDLE, "{resident}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,10 @@
-//! Writes protobuf messages field by field, and documents in Kubernetes' envelope.
+//! Writes protobuf messages field by field, and documents in Kubernetes' envelope; reads documents of
+//! kinds of Kubernetes.
 //!
 //! The messages have no generated types: their source is JSON, and their bytes must equal those of
 //! the Go encoders, which differ in the fields that they omit.
+
+pub mod read;
 
 /// Prefix of every document, which distinguishes it from JSON.
 const MAGIC: &[u8] = b"k8s\0";

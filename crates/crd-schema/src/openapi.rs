@@ -13,7 +13,7 @@ use self::kubernetes::Published;
 /// One version of a kind, as input of a document.
 #[derive(Clone, Debug)]
 pub struct Kind<'a> {
-    /// The API group.
+    /// The API group; empty for the core group.
     pub group: &'a str,
     /// The version.
     pub version: &'a str,
@@ -107,10 +107,19 @@ fn document(kinds: &[Kind<'_>], published: &Published, edition: Edition) -> Valu
 
 /// `com.example.x.v1.Foo` for `Foo` of `x.example.com/v1`.
 fn model_name(kind: &Kind<'_>, name: &str) -> String {
-    let mut parts: Vec<&str> = kind.group.split('.').rev().collect();
+    let mut parts: Vec<&str> = group_name(kind).split('.').rev().collect();
     parts.push(kind.version);
     parts.push(name);
     parts.join(".")
+}
+
+/// The group in names of models and operations.
+fn group_name<'a>(kind: &Kind<'a>) -> &'a str {
+    if kind.group.is_empty() {
+        "core"
+    } else {
+        kind.group
+    }
 }
 
 /// The response type of the `scale` subresource.

@@ -54,6 +54,9 @@ pub enum Error {
     /// A file cannot be written.
     #[error("cannot write {0}: {1}")]
     Unwritable(PathBuf, #[source] std::io::Error),
+    /// A file cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, #[source] std::io::Error),
     /// A certificate cannot be made.
     #[error("cannot create a certificate: {0}")]
     Generate(#[from] rcgen::Error),
@@ -115,6 +118,27 @@ impl Pki {
             admin_pem: admin.certificate,
             admin_key_pem: admin.key,
         })
+    }
+}
+
+impl Pki {
+    /// A new certificate of user `name` with the rights of the administrator, for requests of the
+    /// server to itself. It is valid as long as the authority, and is not written to a file.
+    ///
+    /// # Errors
+    /// If the key of the authority cannot be read.
+    pub fn internal(&self, name: &str) -> Result<Pair, Error> {
+        let key = self.authority.with_extension("key");
+        let authority = Pair {
+            certificate: self.authority_pem.clone(),
+            key: std::fs::read_to_string(&key).map_err(|error| Error::Unreadable(key, error))?,
+        };
+        client_valid(
+            &authority,
+            name,
+            Some(MASTERS_GROUP),
+            Validity::of_days(AUTHORITY_DAYS),
+        )
     }
 }
 
@@ -194,7 +218,16 @@ pub fn serving_valid(
 
 /// A client certificate for user `name`, in `group` if given.
 pub fn client(authority: &Pair, name: &str, group: Option<&str>) -> Result<Pair, Error> {
-    let mut params = params(name, Validity::of_days(CERTIFICATE_DAYS));
+    client_valid(authority, name, group, Validity::of_days(CERTIFICATE_DAYS))
+}
+
+fn client_valid(
+    authority: &Pair,
+    name: &str,
+    group: Option<&str>,
+    validity: Validity,
+) -> Result<Pair, Error> {
+    let mut params = params(name, validity);
     if let Some(group) = group {
         params
             .distinguished_name

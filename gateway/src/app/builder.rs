@@ -130,7 +130,6 @@ impl Builder {
 
     fn service(self, build: Build) -> Result<InProcess, Error> {
         let (backend, config) = (self.config.backend.clone(), self.config.store);
-        let namespaces = self.config.namespaces;
         let shared = Shared::new(self.upstream, self.config, self.limits)?;
         let codec = Arc::new(self.catalog.clone());
         let (compute, workers) = Pool::start(self.threads).map_err(Error::Threads)?;
@@ -142,7 +141,6 @@ impl Builder {
             shared.metrics.clone(),
             shared.upstream.probes(Health::new(store.phase(), shutdown)),
             shared.limits.clone(),
-            namespaces,
         )
         .with_build(build)
         .with_admission(shared.upstream.admission(self.admission))

@@ -56,12 +56,13 @@ pub(super) fn record(record: v1::Record, likely: Option<&ResourceId>) -> Result<
     let key = record
         .key
         .ok_or_else(|| broken("the storage driver reported a record without a key"))?;
-    let likely = likely.filter(|it| it.group() == key.group && it.resource() == key.resource);
+    let likely =
+        likely.filter(|it| it.stored_group() == key.group && it.resource() == key.resource);
     Ok(Record {
         key: object_key(&key)?,
         resource: match likely {
             Some(resource) => resource.clone(),
-            None => ResourceId::new(&key.group, &key.resource),
+            None => ResourceId::of_stored(&key.group, &key.resource),
         },
         revision: revision(record.revision)?,
         value: match record.unreadable {

@@ -99,7 +99,7 @@ impl Backend {
     ) -> Result<RecordStream, Error> {
         let request = v1::ListRequest {
             range: Some(v1::Range {
-                group: resource.group().to_owned(),
+                group: resource.stored_group().to_owned(),
                 resource: resource.resource().to_owned(),
                 ..v1::Range::default()
             }),

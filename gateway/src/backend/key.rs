@@ -4,6 +4,10 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+/// The core group in the keys of the driver. No other group has this name, because groups of custom
+/// resources have a dot.
+const STORED_CORE: &str = "core";
+
 /// A resource: API group and plural name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId {
@@ -26,7 +30,7 @@ impl ResourceId {
         }
     }
 
-    /// API group; never empty for served resources.
+    /// API group; empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {
         &self.group
@@ -37,10 +41,27 @@ impl ResourceId {
     pub fn resource(&self) -> &str {
         &self.resource
     }
+
+    /// The group in the keys of the driver, which are never empty.
+    pub(super) fn stored_group(&self) -> &str {
+        if self.group.is_empty() {
+            STORED_CORE
+        } else {
+            &self.group
+        }
+    }
+
+    /// The resource of a key of the driver.
+    pub(super) fn of_stored(group: &str, resource: &str) -> Self {
+        Self::new(if group == STORED_CORE { "" } else { group }, resource)
+    }
 }
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.group.is_empty() {
+            return out.write_str(&self.resource);
+        }
         write!(out, "{}.{}", self.resource, self.group)
     }
 }

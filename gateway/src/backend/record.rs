@@ -198,7 +198,7 @@ impl WriteOp {
         v1::Op {
             op_id: id,
             key: Some(v1::Key {
-                group: self.resource.group().to_owned(),
+                group: self.resource.stored_group().to_owned(),
                 resource: self.resource.resource().to_owned(),
                 namespace: self.key.namespace().to_owned(),
                 name: self.key.name().to_owned(),

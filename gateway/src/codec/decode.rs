@@ -64,8 +64,13 @@ pub(crate) fn body(
         let summary = missing::summary(body);
         unrecognized(served, &format!("{problem} ({summary})"))
     };
-    let Parsed { value, duplicates } =
-        parse(format, body).map_err(|error| ApiError::unparsed(error, undecodable))?;
+    let Parsed {
+        mut value,
+        duplicates,
+    } = parse(format, body).map_err(|error| ApiError::unparsed(error, undecodable))?;
+    if served.resource().is_built_in() {
+        complete(served, &mut value);
+    }
     missing::interpret(&value).map_err(undecodable)?;
     let named = Named::of(&value);
     let version = named.version();
@@ -206,6 +211,21 @@ pub(crate) fn weight(format: Format, body: &[u8]) -> usize {
             YAML_COST.saturating_mul(body.len().max(INLINE))
         }
         Format::Yaml => YAML_COST.saturating_mul(body.len()),
+    }
+}
+
+/// Sets `kind` and `apiVersion` where they are missing, as kube-apiserver does for its own kinds.
+fn complete(served: &Served, value: &mut Value) {
+    let Value::Object(object) = value else { return };
+    let own = [
+        ("kind", served.kind()),
+        ("apiVersion", served.api_version()),
+    ];
+    for (name, own) in own {
+        let found = object.entry(name).or_insert(Value::Null);
+        if found.is_null() || found.as_str() == Some("") {
+            *found = own.into();
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Error, Size};
-use crate::resources::{self, Catalog, Manifest};
+use crate::resources::{self, BuiltIn, Catalog, Manifest};
 
 /// A manifest of `kinds/ark` and its name.
 macro_rules! default {
@@ -54,6 +54,10 @@ pub struct Kinds {
         default_value_t = Size(3 << 20)
     )]
     pub max_request_body_bytes: Size,
+
+    /// Kinds of the program besides custom resources; no flag declares any.
+    #[arg(skip)]
+    pub built_in: &'static [BuiltIn],
 }
 
 impl Kinds {
@@ -87,6 +91,9 @@ impl Kinds {
         }
         if catalog.resources().next().is_none() {
             return Err(Error::NoKinds);
+        }
+        for resource in resources::compile_built_in(self.built_in)? {
+            catalog = catalog.with(resource)?;
         }
         Ok(catalog)
     }

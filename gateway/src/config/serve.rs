@@ -8,7 +8,6 @@ use super::{
     DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags, Server, Tuning,
 };
 use crate::backend::{Endpoint, Tls};
-use crate::handlers::Namespaces;
 use crate::request::deadline::parse_go_duration;
 use crate::serving::tls;
 
@@ -137,7 +136,6 @@ impl Serve {
             metrics: self.monitoring.metrics_bind_address,
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
-            namespaces: Namespaces::OfCluster,
             delegation: self.delegation.delegation()?,
             shutdown_delay: self.shutdown_delay_duration,
             self_managed: self.self_managed.config(),

@@ -4,18 +4,22 @@ use crd_schema::Version;
 use kube_json::ObjectWriter;
 use serde_json::json;
 
-use super::{SUBRESOURCE_VERBS, VERBS};
+use super::SUBRESOURCE_VERBS;
 use crate::resources::{Catalog, Resource};
 
-/// The core group: `v1` without resources. client-go resolves the kind `List` of a manifest by this
-/// version.
-pub(super) fn core() -> Vec<u8> {
+/// The core group: `v1`, without resources unless there are built-in kinds. client-go resolves the
+/// kind `List` of a manifest by this version.
+pub(super) fn core(catalog: &Catalog) -> Vec<u8> {
     document(|out| {
         out.objects("items", [()], |(), out| {
             out.object("metadata").end();
             out.objects("versions", ["v1"], |version, out| {
-                out.string("version", version);
-                out.string("freshness", "Current");
+                if catalog.group("").next().is_none() {
+                    out.string("version", version);
+                    out.string("freshness", "Current");
+                } else {
+                    write_version(catalog, "", version, out);
+                }
             });
         });
     })
@@ -72,7 +76,7 @@ fn write_resource(resource: &Resource, version: &Version, out: &mut ObjectWriter
     write_kind(own, out);
     out.string("scope", scope);
     out.string("singularResource", &names.singular);
-    out.value("verbs", &json!(VERBS));
+    out.value("verbs", &json!(resource.verbs()));
     if !names.short_names.is_empty() {
         out.value("shortNames", &json!(names.short_names));
     }

@@ -1,6 +1,7 @@
 //! Unaggregated discovery, one document per group and version (`meta/v1`): `APIVersions`,
 //! `APIGroupList`, `APIGroup`, `APIResourceList`.
 
+use api_types::gvk::GroupVersion;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crd_schema::Version;
@@ -8,7 +9,7 @@ use kube_json::ObjectWriter;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
-use super::{SUBRESOURCE_VERBS, VERBS};
+use super::SUBRESOURCE_VERBS;
 use crate::resources::{Catalog, Resource};
 
 /// `APIVersions` of the core group: kubectl treats a server without it as broken.
@@ -16,14 +17,6 @@ pub(super) fn core_versions() -> Vec<u8> {
     document("APIVersions", |out| {
         out.value("versions", &json!(["v1"]));
         out.value("serverAddressByClientCIDRs", &json!([]));
-    })
-}
-
-/// Empty `APIResourceList` of `v1`.
-pub(super) fn core_resources() -> Vec<u8> {
-    document("APIResourceList", |out| {
-        out.string("groupVersion", "v1");
-        out.value("resources", &json!([]));
     })
 }
 
@@ -55,7 +48,10 @@ pub(super) fn resources(catalog: &Catalog, group: &str, version: &str) -> Vec<u8
         }
     }
     document("APIResourceList", |out| {
-        out.string("groupVersion", &format!("{group}/{version}"));
+        out.string(
+            "groupVersion",
+            &GroupVersion::new(group, version).to_string(),
+        );
         out.objects("resources", &entries, |entry, out| entry.write(out));
     })
 }
@@ -99,7 +95,7 @@ impl Entry<'_> {
             out.value("verbs", &json!(SUBRESOURCE_VERBS));
             return;
         }
-        out.value("verbs", &json!(VERBS));
+        out.value("verbs", &json!(resource.verbs()));
         if !names.short_names.is_empty() {
             out.value("shortNames", &json!(names.short_names));
         }
@@ -110,10 +106,11 @@ impl Entry<'_> {
     }
 }
 
-/// Hash that identifies the storage version; empty if that version is not served.
+/// Hash that identifies the storage version; empty if that version is not served, or if there is
+/// no storage.
 fn storage_version_hash(resource: &Resource) -> String {
     let Version { name, served, .. } = resource.storage_version();
-    if !served {
+    if !served || resource.review().is_some() {
         return String::new();
     }
     let definition = resource.definition();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api_types::media_type::{self, Format};
 use api_types::options::default_field_manager;
+use api_types::protobuf::read::{self, Field};
 use api_types::request_info::RequestInfo;
 use api_types::status::{ApiError, Details, Reason};
 use axum::body::Body;
@@ -22,6 +23,10 @@ use crate::request::Context;
 use crate::resources::Served;
 use crate::serving::intake::{self, Intake, Reckoned};
 use crate::store::Origin;
+
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// Limit of bodies in protobuf, bytes: they are decoded on the thread of the request.
+const PROTOBUF_LIMIT: usize = 256 << 10;
 
 /// kube-apiserver's text for a request that is shed.
 const TOO_MANY: &str = "Too many requests, please try again later.";
@@ -49,13 +54,17 @@ impl Call {
     /// Splits a request into its parts.
     pub(super) fn new(
         permit: Permit,
-        info: RequestInfo,
+        mut info: RequestInfo,
         served: Served,
         context: Context,
         request: Request<Body>,
     ) -> Self {
         let (head, body) = request.into_parts();
         let reads = info.is_read_only();
+        if !served.namespaced() {
+            // Set if the object is a namespace.
+            info.namespace.clear();
+        }
         Self {
             permit,
             info,
@@ -152,6 +161,45 @@ impl Call {
             })?;
         self.reckoned = reckoned;
         Ok(bytes)
+    }
+}
+
+impl Call {
+    /// The format of the body. One in protobuf, which only built-in kinds have, becomes JSON.
+    ///
+    /// # Errors
+    /// 415 for any other format.
+    pub(super) fn format(&self) -> Result<Format, ApiError> {
+        if self.is_protobuf() {
+            return Ok(Format::Json);
+        }
+        media_type::of_body(self.header(&CONTENT_TYPE))
+    }
+
+    /// A body in the format of [`Self::format`]; `fields` are those of its message in protobuf.
+    ///
+    /// # Errors
+    /// 400 if it is no such message, 413 if it is larger than any object of a built-in kind.
+    pub(super) fn document(&self, body: Bytes, fields: &[Field]) -> Result<Bytes, ApiError> {
+        if !self.is_protobuf() || body.is_empty() {
+            return Ok(body);
+        }
+        if body.len() > PROTOBUF_LIMIT {
+            return Err(ApiError::too_large(format!("limit is {PROTOBUF_LIMIT}")));
+        }
+        let object = read::object(&body, fields);
+        let object = object.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        Ok(kube_json::to_vec(&object).into())
+    }
+
+    /// The fields of an object in protobuf.
+    pub(super) fn message(&self) -> &'static [Field] {
+        self.served.resource().message().unwrap_or_default()
+    }
+
+    fn is_protobuf(&self) -> bool {
+        let content_type = self.header(&CONTENT_TYPE).split(';').next();
+        self.served.resource().message().is_some() && content_type == Some(PROTOBUF)
     }
 }
 

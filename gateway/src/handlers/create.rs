@@ -1,10 +1,8 @@
 //! `POST` of a collection.
 
-use api_types::media_type;
 use api_types::options::CreateOptions;
 use api_types::status::ApiError;
 use axum::body::Body;
-use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
 use super::call::in_time;
@@ -13,11 +11,12 @@ use crate::codec::{Negotiated, decode};
 use crate::compute::Run;
 use crate::registry::{Create, Target};
 
-/// Creates the object of the body.
+/// Creates the object of the body, or answers it if it is a review.
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
-    let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
+    let format = call.format()?;
     let body = call.read_body().await?;
+    let body = call.document(body, call.message())?;
     let options = CreateOptions::parse(call.query())?;
     let validation = options.field_validation();
     let target = Target {
@@ -32,6 +31,14 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
         } = &about;
         decode::body(served, format, &body, validation, warnings)
     };
+    if let Some(review) = call.served.resource().review() {
+        let mut object = call.compute(api).run(weight, decode).await??;
+        review(call.permit.user(), &mut object)?;
+        let bytes = kube_json::to_vec(&object).into();
+        return call
+            .written(api, negotiated, StatusCode::CREATED, bytes)
+            .await;
+    }
     let plan = Create::new(options, weight, decode);
     let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
     let written = outcome.into_written()?;

@@ -1,10 +1,10 @@
 //! `DELETE` of an object.
 
-use api_types::media_type::{self, Format};
+use api_types::media_type::Format;
 use api_types::options::DeleteOptions;
+use api_types::protobuf::read::DELETE_OPTIONS;
 use api_types::status::{ApiError, Details, Status};
 use axum::body::Body;
-use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
@@ -51,7 +51,8 @@ pub(super) async fn options(api: &Api, call: &mut Call) -> Result<DeleteOptions,
     if body.is_empty() {
         return DeleteOptions::parse(call.query());
     }
-    let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
+    let format = call.format()?;
+    let body = call.document(body, DELETE_OPTIONS)?;
     let weight = decode::weight(format, &body);
     let compute = call.compute(api);
     compute.run(weight, move |_| read(format, &body)).await?

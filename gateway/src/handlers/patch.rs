@@ -23,7 +23,7 @@ pub(super) async fn patch(
     call: &mut Call,
     part: Part,
 ) -> Result<Response<body::Body>, ApiError> {
-    if media_type::of_patch(call.header(&CONTENT_TYPE))? == PatchType::Apply {
+    if patch_type(call)? == PatchType::Apply {
         return super::apply::apply(api, call, part).await;
     }
     let (negotiated, body) = read(api, call).await?;
@@ -54,9 +54,25 @@ pub(super) async fn patch_scale(
         .await
 }
 
+/// The type of the patch. A strategic merge patch of a built-in kind is applied as a merge patch,
+/// from which it differs in lists only.
+fn patch_type(call: &Call) -> Result<PatchType, ApiError> {
+    if is_strategic(call) {
+        return Ok(PatchType::Merge);
+    }
+    media_type::of_patch(call.header(&CONTENT_TYPE))
+}
+
+/// Whether the patch is a strategic merge patch, which custom resources do not have.
+fn is_strategic(call: &Call) -> bool {
+    let content_type = call.header(&CONTENT_TYPE).split(';').next();
+    call.served.resource().is_built_in()
+        && content_type == Some("application/strategic-merge-patch+json")
+}
+
 /// Reads head and body, in the order in which kube-apiserver checks them.
 async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, Body), ApiError> {
-    let kind = media_type::of_patch(call.header(&CONTENT_TYPE))?;
+    let kind = patch_type(call)?;
     if kind == PatchType::Apply {
         return Err(patch::unsupported());
     }
@@ -65,7 +81,14 @@ async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, Body), ApiError
     let body = call.read_body().await?;
     let options = PatchOptions::parse(call.query(), false)?;
     let (weight, validation) = (patch::weight(kind, &body), options.field_validation());
-    let parse = move |_: &Run| patch::Patch::parse(kind, &body, validation);
+    let strategic = is_strategic(call);
+    let parse = move |_: &Run| {
+        let patch = patch::Patch::parse(kind, &body, validation)?;
+        if strategic {
+            patch.expect_no_lists_to_merge()?;
+        }
+        Ok::<_, ApiError>(patch)
+    };
     let first = move |run: &Run| {
         let patch = parse(run)?;
         Ok::<_, ApiError>(Recomputable::new(run, patch, parse))

@@ -30,7 +30,10 @@ pub(super) fn find(catalog: &Catalog, info: &RequestInfo) -> Option<Served> {
         // Only collections span namespaces.
         (true, "") => matches!(info.verb, Verb::List | Verb::Watch),
         (true, _) => true,
-        (false, namespace) => namespace.is_empty(),
+        // The namespace of a request for a namespace is that namespace itself.
+        (false, namespace) => {
+            namespace.is_empty() || (info.resource == "namespaces" && info.group.is_empty())
+        }
     };
     in_scope.then_some(served)
 }
@@ -41,6 +44,9 @@ pub(super) async fn respond(api: &Api, call: &mut Call) -> Result<Response<Body>
         call.context.warnings.add(warning);
     }
     let part = part(call)?;
+    if call.served.resource().review().is_some() && call.info.verb != Verb::Create {
+        return Err(unsupported(call));
+    }
     // The futures of writes are boxed: they are six times as large as those of reads, and every
     // future of this function would have that size.
     match (&call.info.verb, part) {
@@ -59,11 +65,13 @@ pub(super) async fn respond(api: &Api, call: &mut Call) -> Result<Response<Body>
         (Verb::DeleteCollection, Part::Object) => {
             Box::pin(delete_collection::delete(api, call)).await
         }
-        (verb, _) => {
-            let resource = call.served.group_resource();
-            Err(ApiError::method_not_supported(resource, verb.as_str()))
-        }
+        _ => Err(unsupported(call)),
     }
+}
+
+fn unsupported(call: &Call) -> ApiError {
+    let resource = call.served.group_resource();
+    ApiError::method_not_supported(resource, call.info.verb.as_str())
 }
 
 fn part(call: &Call) -> Result<Part, ApiError> {

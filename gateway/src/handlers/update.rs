@@ -28,7 +28,8 @@ pub(super) async fn update(
     let negotiated = Negotiated::of(&call.head)?;
     let body = call.read_body().await?;
     let options = UpdateOptions::parse(call.query())?;
-    let format = media_type::of_body(call.header(&CONTENT_TYPE))?;
+    let format = call.format()?;
+    let body = call.document(body, call.message())?;
     let validation = options.field_validation();
     let target = call.target(options.dry_run(), options.field_manager());
     let (weight, about) = (decode::weight(format, &body), target.clone());

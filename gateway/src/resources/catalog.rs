@@ -55,9 +55,9 @@ impl Catalog {
     /// # Errors
     /// If its name or its kind is taken.
     pub fn with(mut self, resource: Arc<Resource>) -> Result<Self, Conflict> {
-        let id = resource.id();
-        let group = self.groups.entry(id.group().to_owned()).or_default();
-        if group.contains_key(id.resource()) {
+        let id = resource.group_resource();
+        let group = self.groups.entry(id.group.clone()).or_default();
+        if group.contains_key(&id.resource) {
             return Err(Conflict::Resource(id.to_string()));
         }
         let kind = &resource.definition().names.kind;
@@ -68,10 +68,10 @@ impl Catalog {
             return Err(Conflict::Kind {
                 resource: id.to_string(),
                 kind: kind.clone(),
-                other: other.id().to_string(),
+                other: other.group_resource().to_string(),
             });
         }
-        group.insert(id.resource().to_owned(), resource);
+        group.insert(id.resource.clone(), resource);
         Ok(self)
     }
 
@@ -156,9 +156,10 @@ impl Catalog {
         self.resources().filter(missing)
     }
 
-    /// All resources, by group and plural name.
+    /// All resources with stored objects of their own, by group and plural name.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.groups.values().flat_map(BTreeMap::values)
+        let all = self.groups.values().flat_map(BTreeMap::values);
+        all.filter(|resource| resource.is_stored())
     }
 
     /// The groups, sorted.

@@ -9,7 +9,10 @@ use ring::digest::{Context, SHA256};
 use serde_json::Value;
 
 use super::body_limit::{self, BodyLimit};
-use super::{Catalog, Conflict, Resource, documents};
+use super::{BuiltIn, Catalog, Conflict, Resource, documents};
+
+/// Limit of request bodies of built-in kinds, bytes.
+const BUILT_IN_BODY_LIMIT: usize = 3 << 20;
 
 /// A checked definition and its warnings for operators.
 #[derive(Debug, Clone)]
@@ -143,6 +146,30 @@ pub fn parse(
     text: &[u8],
     default_body_limit: usize,
 ) -> Result<Vec<Manifest>, LoadError> {
+    parse_with(source, text, default_body_limit, None)
+}
+
+/// Compiles built-in kinds.
+///
+/// # Errors
+/// If a manifest is invalid, which is a bug of the program.
+pub(crate) fn compile_built_in(kinds: &[BuiltIn]) -> Result<Vec<Arc<Resource>>, LoadError> {
+    let mut resources = Vec::new();
+    for kind in kinds {
+        let text = kind.manifest.as_bytes();
+        let parsed = parse_with("built-in kinds", text, BUILT_IN_BODY_LIMIT, Some(kind))?;
+        resources.extend(parsed.into_iter().map(|manifest| manifest.resource));
+    }
+    Ok(resources)
+}
+
+/// As [`parse`], for the manifests of a built-in kind if there is one.
+fn parse_with(
+    source: &str,
+    text: &[u8],
+    default_body_limit: usize,
+    built_in: Option<&BuiltIn>,
+) -> Result<Vec<Manifest>, LoadError> {
     let text = String::from_utf8_lossy(text);
     let documents = documents::split(&text);
     let many = documents.len() > 1;
@@ -164,13 +191,19 @@ pub fn parse(
             continue;
         }
         for (item, value) in documents::objects(parsed.value) {
-            manifests.push(manifest(format!("{at}{item}"), value, default_body_limit)?);
+            let at = format!("{at}{item}");
+            manifests.push(manifest(at, value, default_body_limit, built_in)?);
         }
     }
     Ok(manifests)
 }
 
-fn manifest(at: String, value: Value, default_body_limit: usize) -> Result<Manifest, LoadError> {
+fn manifest(
+    at: String,
+    value: Value,
+    default_body_limit: usize,
+    built_in: Option<&BuiltIn>,
+) -> Result<Manifest, LoadError> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if (api_version, kind) != ("apiextensions.k8s.io/v1", "CustomResourceDefinition") {
@@ -193,9 +226,13 @@ fn manifest(at: String, value: Value, default_body_limit: usize) -> Result<Manif
         BodyLimit::Bad(error) => return Err(invalid(vec![error])),
     };
     let warnings = loaded.warnings.iter().map(|it| format!("{at}: {it}"));
+    let definition = loaded.definition;
     Ok(Manifest {
         warnings: warnings.collect(),
-        resource: Arc::new(Resource::new(loaded.definition, value, limit)),
+        resource: Arc::new(match built_in {
+            None => Resource::new(definition, value, limit),
+            Some(built_in) => Resource::built_in(definition, value, limit, *built_in),
+        }),
     })
 }
 

@@ -39,7 +39,7 @@ impl Served {
             return Ok(stored.clone());
         }
         let mut object = parse(stored)?;
-        convert(&mut object, self.api_version(), self.schema())?;
+        self.show(&mut object)?;
         Ok(kube_json::to_vec(&object).into())
     }
 
@@ -53,6 +53,10 @@ impl Served {
         let resource = self.resource();
         let stored = if self.is_storage() {
             Cow::Borrowed(object)
+        } else if let Some(view) = resource.view() {
+            let mut stored = object.clone();
+            view.store(&mut stored);
+            Cow::Owned(stored)
         } else {
             let own = resource.api_version_at(resource.storage_index());
             let mut converted = object.clone();
@@ -73,9 +77,19 @@ impl Served {
             return Ok(None);
         }
         let mut object = parse(stored)?;
-        self.resource().refresh(&mut object, stored)?;
-        convert(&mut object, self.api_version(), self.schema())?;
+        if self.resource().view().is_none() {
+            self.resource().refresh(&mut object, stored)?;
+        }
+        self.show(&mut object)?;
         Ok(Some(object))
+    }
+
+    /// Converts an object of the storage version, or of the kind that is shown, to this version.
+    fn show(&self, object: &mut Value) -> Result<(), DecodeError> {
+        if let Some(view) = self.resource().view() {
+            view.show(object);
+        }
+        convert(object, self.api_version(), self.schema())
     }
 }
 

@@ -3,12 +3,26 @@
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::OnceLock;
 
-use api_types::gvk::{GroupKind, GroupResource};
+use api_types::gvk::{GroupKind, GroupResource, GroupVersion};
+use api_types::protobuf::read::Field;
 use crd_schema::{Definition, Scope, SelectableField, Structural, Version, stored};
 use serde_json::Value;
 
+use super::built_in::{BuiltIn, CORE_GROUP, Review, View};
 use super::typed::Typed;
 use crate::store::ResourceId;
+
+/// Verbs of a custom resource.
+const VERBS: [&str; 8] = [
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+];
 
 /// A served resource with all its versions.
 #[derive(Debug)]
@@ -23,6 +37,8 @@ pub struct Resource {
     selectable: Vec<SelectableField>,
     versions: Vec<PerVersion>,
     fingerprint: u32,
+    /// `None` for a custom resource.
+    built_in: Option<BuiltIn>,
 }
 
 /// Data derived for a version.
@@ -59,7 +75,68 @@ impl Resource {
             definition,
             manifest,
             body_limit,
+            built_in: None,
         }
+    }
+
+    /// As [`Self::new`], for a built-in kind.
+    pub(super) fn built_in(
+        mut definition: Definition,
+        mut manifest: Value,
+        body_limit: usize,
+        built_in: BuiltIn,
+    ) -> Self {
+        if definition.group == CORE_GROUP {
+            definition.group.clear();
+            manifest["spec"]["group"] = "".into();
+        }
+        let mut resource = Self::new(definition, manifest, body_limit);
+        if let Some(view) = built_in.view {
+            resource.id = ResourceId::new(view.group, resource.id.resource());
+        }
+        resource.built_in = Some(built_in);
+        resource
+    }
+
+    /// Whether the resource has stored objects of its own.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.view().is_none() && self.review().is_none()
+    }
+
+    /// Whether the resource is no custom resource.
+    #[must_use]
+    pub const fn is_built_in(&self) -> bool {
+        self.built_in.is_some()
+    }
+
+    /// Verbs in discovery, in kube-apiserver's order.
+    #[must_use]
+    pub fn verbs(&self) -> &'static [&'static str] {
+        let declared = self.built_in.map_or(&[][..], |it| it.verbs);
+        if declared.is_empty() {
+            &VERBS
+        } else {
+            declared
+        }
+    }
+
+    /// The fields of bodies in protobuf; none if they are not accepted.
+    #[must_use]
+    pub fn message(&self) -> Option<&'static [Field]> {
+        let message = self.built_in?.message;
+        (!message.is_empty()).then_some(message)
+    }
+
+    /// Answers creates instead of storage.
+    #[must_use]
+    pub fn review(&self) -> Option<Review> {
+        self.built_in?.review
+    }
+
+    /// The stored objects that are shown.
+    pub(super) fn view(&self) -> Option<View> {
+        self.built_in?.view
     }
 
     /// Group and plural name, for the store.
@@ -172,7 +249,7 @@ impl Resource {
 impl PerVersion {
     fn new(definition: &Definition, version: &Version) -> Self {
         Self {
-            api_version: format!("{}/{}", definition.group, version.name),
+            api_version: GroupVersion::new(&*definition.group, &*version.name).to_string(),
             has_rules: has_rules(&version.schema),
             typed: OnceLock::new(),
         }

@@ -106,6 +106,6 @@ impl Served {
     /// Whether this is the storage version, so that stored bytes are served unchanged.
     #[must_use]
     pub fn is_storage(&self) -> bool {
-        self.index == self.resource.storage_index()
+        self.index == self.resource.storage_index() && self.resource.view().is_none()
     }
 }

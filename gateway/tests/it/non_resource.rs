@@ -83,6 +83,31 @@ async fn known_paths_accept_their_methods_only() {
 }
 
 #[tokio::test]
+async fn kinds_of_a_cluster_are_not_served() {
+    let (server, _fake) = loaded().await;
+    for path in [
+        "/api/v1/namespaces",
+        "/api/v1/namespaces/default",
+        "/api/v1/namespaces/default/events",
+        "/apis/events.k8s.io/v1",
+        "/apis/coordination.k8s.io/v1",
+        "/apis/apiextensions.k8s.io/v1",
+        "/apis/authorization.k8s.io/v1",
+        "/apis/authentication.k8s.io/v1",
+        "/apis/core/v1/namespaces",
+    ] {
+        let response = send(&server, &format!("GET {path}")).await;
+        assert_eq!(response.status(), 404, "{path}");
+    }
+    let core = text(send(&server, "GET /api/v1").await).await;
+    assert_eq!(
+        core,
+        "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"v1\",\
+         \"resources\":[]}\n"
+    );
+}
+
+#[tokio::test]
 async fn every_listed_path_is_served() {
     let (server, _fake) = loaded().await;
     let index: serde_json::Value =

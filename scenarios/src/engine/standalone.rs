@@ -30,7 +30,13 @@ pub async fn start(
         .arg("standalone")
         .arg("--data-dir")
         .arg(folder.join("data"))
-        .args(["--listen", "127.0.0.1:0", "--kubeconfig"])
+        // The reference has no controllers either: they change and delete objects.
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--no-controllers",
+            "--kubeconfig",
+        ])
         .arg(&kubeconfig)
         .arg("--resources")
         .arg(resources)

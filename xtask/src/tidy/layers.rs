@@ -73,7 +73,15 @@ const CRATES: &[(&str, &[&str])] = &[
     // The gateway depends on no driver; standalone starts one as a process.
     (
         "standalone",
-        &["command-line", "gateway", "kube-json", "logs", "pki"],
+        &[
+            "api-types",
+            "backoff",
+            "command-line",
+            "gateway",
+            "kube-json",
+            "logs",
+            "pki",
+        ],
     ),
     (
         "ark-apiserver",
@@ -114,6 +122,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("ark-hostile", &["kube-http", "scenarios"]),
     ("ark-chart", &["kube-http", "scenarios"]),
+    ("client-kube-rs", &[]),
     ("ark-cluster", &["kube-http", "scenarios"]),
     ("fuzz", &["api-types", "crd-schema", "gateway", "kube-json"]),
     ("xtask", &[]),

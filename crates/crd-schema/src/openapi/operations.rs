@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::kubernetes::Published;
-use super::{Kind, SCALE, meta_name, model_name, reference};
+use super::{Kind, SCALE, group_name, meta_name, model_name, reference};
 
 const BODIES: &[&str] = &["application/json", "application/yaml"];
 
@@ -16,7 +16,10 @@ const PATCHES: &[&str] = &[
 /// Adds all paths of a kind.
 pub(super) fn add(kind: &Kind<'_>, published: &Published, paths: &mut Map<String, Value>) {
     let operations = Operations { kind, published };
-    let base = format!("/apis/{}/{}", kind.group, kind.version);
+    let base = match kind.group {
+        "" => format!("/api/{}", kind.version),
+        group => format!("/apis/{group}/{}", kind.version),
+    };
     let namespace = if kind.namespaced {
         "/namespaces/{namespace}"
     } else {
@@ -112,8 +115,8 @@ impl Operations<'_> {
             "read" => ("get", "read"),
             other => (other, other),
         };
-        let tag = camel_case(kind.group.trim_end_matches(".k8s.io"), false);
-        let group = camel_case(kind.group.trim_end_matches(".k8s.io"), true);
+        let group = group_name(kind).trim_end_matches(".k8s.io");
+        let (tag, group) = (camel_case(group, false), camel_case(group, true));
         let version = camel_case(kind.version, true);
         let mut operation = json!({
             "tags": [format!("{tag}_{}", kind.version)],
