@@ -113,7 +113,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ark-hostile", &["kube-http", "scenarios"]),
     ("ark-chart", &["kube-http", "scenarios"]),
     ("ark-cluster", &["kube-http", "scenarios"]),
-    ("fuzz", &["api-types", "crd-schema", "gateway", "kube-json"]),
+    (
+        "fuzz",
+        &[
+            "api-types",
+            "crd-schema",
+            "gateway",
+            "kube-json",
+            "structured-merge",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
