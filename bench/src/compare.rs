@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::client::Client;
+use crate::measure::applies::{ROWS, Row};
 use crate::measure::fanout::{Fanout, Pace};
 use crate::measure::reads::{LISTS, List};
 use crate::measure::writes::{CLIENTS, Run, Write};
@@ -49,7 +50,8 @@ pub struct Options {
     /// other processes of the machine disturbed least.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
-    /// Measure only the parts whose name contains this text: `writes`, `lists`, `watch`.
+    /// Measure only the parts whose name contains this text: `writes`, `applies`, `lists`,
+    /// `watch`.
     #[arg(long)]
     only: Option<String>,
 }
@@ -88,6 +90,16 @@ pub async fn run(options: &Options) -> Result<String> {
                 for load in &mut loads {
                     load.write(kind, clients).await?;
                 }
+            }
+        }
+        for load in &mut loads {
+            load.clear().await?;
+        }
+    }
+    for _ in 0..options.rounds_of("applies") {
+        for row in ROWS {
+            for load in &mut loads {
+                load.apply(row).await?;
             }
         }
         for load in &mut loads {
@@ -188,6 +200,16 @@ impl<'a> Load<'a> {
         };
         let processes = &self.target.processes;
         let figure = run.measure(&self.client, &self.factory, processes).await?;
+        self.side.add(figure);
+        Ok(())
+    }
+
+    async fn apply(&mut self, row: Row) -> Result<()> {
+        self.connect().await?;
+        let count = self.options.operations / 4;
+        let processes = &self.target.processes;
+        let figure = row.measure(&self.client, &self.factory, NAMESPACE, count, processes);
+        let figure = figure.await?;
         self.side.add(figure);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Measurements: operations, latencies and CPU seconds of the server.
 
+pub(crate) mod applies;
 pub mod fanout;
 pub(crate) mod reads;
 pub mod writes;

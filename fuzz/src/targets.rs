@@ -1,5 +1,7 @@
 //! The properties.
 
+mod merging;
+
 use std::collections::BTreeMap;
 
 use api_types::media_type::PatchType;
@@ -12,6 +14,8 @@ use crd_schema::jsonpath::JsonPath;
 use crd_schema::regexp::Pattern;
 use gateway::patch::Patch;
 use serde_json::{Value, json};
+
+pub use merging::{fields_v1, merging};
 
 /// A name, and the function that takes bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -28,6 +32,8 @@ pub const ALL: &[Target] = &[
     ("pattern", pattern),
     ("manifest", manifest),
     ("request", request),
+    ("fields_v1", fields_v1),
+    ("merging", merging),
 ];
 
 /// The text of a value that was read is read again as that text, and the parser of stored objects reads

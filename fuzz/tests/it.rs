@@ -22,6 +22,8 @@ const SEEDS: &[&[u8]] = &[
     b"^([a-z]+(-[a-z0-9]*)?){1,3}$\0abc-9",
     b"/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries/x/status?dryRun=All&fieldManager=m",
     b"/api/v1/watch/namespaces/a/pods?resourceVersion=5&limit=10&timeoutSeconds=3&labelSelector=a%3Db",
+    br#"{"f:spec":{".":{},"f:a":{},"k:{\"a\":\"x\"}":{".":{},"f:b":{}},"v:\"x\"":{},"i:3":{}}}"#,
+    b"{\"a\":[\"x\",\"y\"],\"b\":[{\"a\":\"x\",\"b\":\"1\"}],\"c\":[\"x\"],\"d\":{\"a\":\"x\"}}\0{\"a\":[\"z\",\"y\"],\"b\":[{\"a\":\"x\",\"b\":\"2\"},{\"a\":\"y\"}],\"c\":[],\"d\":{\"b\":1}}",
     include_bytes!("../../kinds/ark/models.yaml"),
     b"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as.g.io}\nspec:\n  group: g.io\n  scope: Namespaced\n  names: {plural: as, kind: A}\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, default: {}}}}}\n",
 ];

@@ -17,12 +17,12 @@ mod scale;
 pub(crate) mod identity;
 mod live;
 
-pub(crate) use apply::{Apply, Authorize};
+pub(crate) use apply::{AppliedBody, Apply, Authorize};
 pub(crate) use create::Create;
 pub(crate) use delete::Delete;
 pub(crate) use patch::{Body, Patch};
 pub(crate) use replace::Replace;
-pub(crate) use scale::{PatchScale, ReplaceScale};
+pub(crate) use scale::{ApplyScale, PatchScale, ReplaceScale};
 
 use std::sync::Arc;
 

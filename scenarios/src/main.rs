@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use regex::Regex;
+use scenarios::clients;
 use scenarios::engine::reference::Reference;
 use scenarios::engine::{Engine, Kind, UnderTest};
+use scenarios::play::{self, Kinds};
 use scenarios::report::{junit, print_line};
 use scenarios::repository::Repository;
 use scenarios::suite;
@@ -28,6 +30,13 @@ struct Arguments {
 enum Command {
     /// Run scenarios and compare the responses of the engines.
     Run(RunArguments),
+    /// Write at random to kube-apiserver and to ark-apiserver, and compare responses and managers.
+    Play(PlayArguments),
+    /// Run client libraries of server-side apply on kube-apiserver and on ark-apiserver.
+    Clients {
+        #[command(flatten)]
+        under_test: UnderTest,
+    },
     /// Start one engine with the kinds of the scenarios, print its KUBECONFIG and wait for Ctrl-C.
     Up {
         /// Engine to start.
@@ -64,6 +73,18 @@ struct RunArguments {
     files: Vec<PathBuf>,
 }
 
+#[derive(clap::Args)]
+struct PlayArguments {
+    /// Seed of the kinds and the writes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Duration without the starts of the servers.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    #[command(flatten)]
+    under_test: UnderTest,
+}
+
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Engines {
     KubeApiserver,
@@ -86,7 +107,7 @@ impl Engines {
 }
 
 fn main() -> ExitCode {
-    match play() {
+    match start() {
         Ok(code) => code,
         Err(error) => {
             print_line(&format!("scenarios: {error:#}"));
@@ -96,7 +117,7 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn play() -> Result<ExitCode> {
+async fn start() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -113,6 +134,16 @@ async fn perform(command: Command) -> Result<ExitCode> {
     let reference = Reference::find(&repository, print_line).await?;
     match command {
         Command::Run(arguments) => run(&repository, &reference, arguments).await,
+        Command::Play(arguments) => play(repository, &reference, &arguments).await,
+        Command::Clients { under_test } => {
+            for kind in [Kind::KubeApiserver, Kind::Standalone] {
+                let engine = Engine::start(kind, &repository, &reference, &under_test).await?;
+                let checked = clients::check(&engine, &repository).await;
+                engine.stop().await;
+                checked?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Up { engine, under_test } => {
             let backend_means_something = engine.is_under_test() || under_test.backend.is_none();
             ensure!(backend_means_something, BACKEND);
@@ -133,6 +164,50 @@ async fn perform(command: Command) -> Result<ExitCode> {
             }
         }
     }
+}
+
+async fn play(
+    repository: Repository,
+    reference: &Reference,
+    arguments: &PlayArguments,
+) -> Result<ExitCode> {
+    let kinds = Kinds::of(arguments.seed);
+    let folder = tempfile::Builder::new().prefix("kinds-").tempdir()?;
+    kinds.write(folder.path())?;
+    let repository = repository.with_kinds(folder.path());
+    let (kube, ours) = tokio::try_join!(
+        Engine::start(
+            Kind::KubeApiserver,
+            &repository,
+            reference,
+            &arguments.under_test
+        ),
+        Engine::start(
+            Kind::Standalone,
+            &repository,
+            reference,
+            &arguments.under_test
+        ),
+    )?;
+    let time = Duration::from_secs(arguments.seconds);
+    let played = play::play((&kube, &ours), &kinds, arguments.seed, time).await;
+    for mut engine in [kube, ours] {
+        if let Some(end) = engine.failure() {
+            bail!("{end} while histories were played");
+        }
+        engine.stop().await;
+    }
+    let played = played?;
+    if let Some(difference) = &played.difference {
+        print_line(&format!("seed {}: {difference}", arguments.seed));
+        return Ok(ExitCode::FAILURE);
+    }
+    played.check()?;
+    print_line(&format!(
+        "{} histories, {} responses ({} below 300, {} conflicts), {} unstable, 0 differences",
+        played.histories, played.responses, played.successes, played.conflicts, played.unstable
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(

@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result};
 #[derive(Clone, Debug)]
 pub struct Repository {
     root: PathBuf,
+    /// Other kinds than those of scenarios.
+    kinds: Option<PathBuf>,
 }
 
 impl Repository {
@@ -22,7 +24,7 @@ impl Repository {
             .map(Path::to_path_buf)
             .chain([built])
             .find(|root| root.join("scenarios/reference/go.mod").is_file())
-            .map(|root| Self { root })
+            .map(|root| Self { root, kinds: None })
             .context("no checkout of ark-apiserver found: run this inside one")
     }
 
@@ -50,10 +52,20 @@ impl Repository {
         self.root.join("scenarios/cases")
     }
 
+    /// The same checkout with the manifests of a folder as test kinds.
+    #[must_use]
+    pub fn with_kinds(self, folder: &Path) -> Self {
+        Self {
+            kinds: Some(folder.to_owned()),
+            ..self
+        }
+    }
+
     /// The manifests of the kinds that scenarios use.
     #[must_use]
     pub fn test_kinds(&self) -> PathBuf {
-        self.root.join("scenarios/crds")
+        let own = || self.root.join("scenarios/crds");
+        self.kinds.clone().unwrap_or_else(own)
     }
 
     /// The manifests compiled into the gateway.

@@ -1,6 +1,7 @@
 //! The attacks. Most are lists of requests that [`fire`] sends; clients that misbehave below HTTP
 //! have functions of their own. Modules are ordered by the fault that they look for.
 
+mod applies;
 mod connections;
 mod crowds;
 mod depth;
@@ -155,10 +156,11 @@ impl Report {
 
 /// All attacks. Attacks that need another setup come last, so that each setup is started once.
 pub(crate) fn all() -> Vec<Attack> {
-    let tables: [&[Attack]; 15] = [
+    let tables: [&[Attack]; 16] = [
         depth::ATTACKS,
         quadratic::ATTACKS,
         errors::ATTACKS,
+        applies::ATTACKS,
         patches::ATTACKS,
         yaml::ATTACKS,
         selectors::ATTACKS,

@@ -1,6 +1,7 @@
 //! The steps of admission, in order.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use api_types::status::ApiError;
 use futures_util::future::BoxFuture;
@@ -11,14 +12,15 @@ use super::{Attributes, Objects, Operation};
 /// Records who manages which field of an object; runs before mutating admission, as in
 /// `k8s.io/apiserver/pkg/endpoints/handlers`.
 pub trait ManageFields: Send + Sync + Debug {
-    /// Updates `metadata.managedFields` of the new object.
+    /// Updates `metadata.managedFields` of the new object. The stored one is shared, so that a step
+    /// need not copy it.
     ///
     /// # Errors
     /// 409 if another manager owns an applied field.
     fn manage(
         &self,
         attributes: &Attributes<'_>,
-        old: Option<&Value>,
+        old: Option<&Arc<Value>>,
         new: &mut Value,
     ) -> Result<(), ApiError>;
 }

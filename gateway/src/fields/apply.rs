@@ -41,7 +41,7 @@ pub(crate) fn apply(
         .typed()
         .ok_or_else(|| ApiError::internal("the schema cannot be merged"))?;
     let api_version = served.api_version();
-    expect_kind(attributes, &config.object)?;
+    expect_kind(&config.object, api_version, served.kind())?;
     let managed = match old {
         Some(old) => entries::read(old, typed.schema()).map_err(|error| {
             ApiError::internal_plain(format!("failed to decode managed fields: {error}"))
@@ -55,16 +55,16 @@ pub(crate) fn apply(
     if entries::is_present(&config.object) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let live = typed.written(live).map_err(|error| {
-        let shown = old.map_or_else(|| shown(&config.object), shown);
-        ApiError::internal_plain(format!(
-            "failed to create typed live object ({shown}): {error}"
-        ))
-    })?;
     let applied = typed.applied(config.object.clone()).map_err(|error| {
         let shown = shown(&config.object);
         ApiError::internal_plain(format!(
             "failed to create typed patch object ({shown}): {error}"
+        ))
+    })?;
+    let live = typed.written(live).map_err(|error| {
+        let shown = old.map_or_else(|| shown(&config.object), shown);
+        ApiError::internal_plain(format!(
+            "failed to create typed live object ({shown}): {error}"
         ))
     })?;
     let key = Identity {
@@ -153,7 +153,7 @@ fn tracked(
     };
     let empty = json!({"apiVersion": api_version, "kind": served.kind()});
     let object = Source {
-        object: empty,
+        object: empty.into(),
         typed,
     };
     steps::written(attributes, object, live, managed, &writer).map_err(|error| {
@@ -165,10 +165,9 @@ fn tracked(
 
 /// # Errors
 /// 400 unless the configuration has the version and kind of the path.
-fn expect_kind(attributes: &Attributes<'_>, config: &Value) -> Result<(), ApiError> {
+pub(super) fn expect_kind(config: &Value, api_version: &str, kind: &str) -> Result<(), ApiError> {
     let text = |name: &str| config[name].as_str().unwrap_or_default();
-    let served = attributes.served;
-    if text("apiVersion") == served.api_version() && text("kind") == served.kind() {
+    if text("apiVersion") == api_version && text("kind") == kind {
         return Ok(());
     }
     let kind = go_kind(config);
@@ -178,7 +177,7 @@ fn expect_kind(attributes: &Attributes<'_>, config: &Value) -> Result<(), ApiErr
 }
 
 /// Namespace, name and kind of an object, as kube-apiserver prints them in errors.
-fn shown(object: &Value) -> String {
+pub(super) fn shown(object: &Value) -> String {
     let meta = Meta::of(object);
     let (namespace, name) = (meta.namespace(), meta.name());
     format!("{namespace}/{name}; {}", go_kind(object))
@@ -196,7 +195,7 @@ fn go_kind(object: &Value) -> String {
     format!("{version}, Kind={}", text("kind"))
 }
 
-fn rejected(error: ApplyError<ValidationErrors>) -> ApiError {
+pub(super) fn rejected(error: ApplyError<ValidationErrors>) -> ApiError {
     match error {
         ApplyError::Conflicts(conflicts) => conflict(&conflicts),
         error => ApiError::internal_plain(error.to_string()),

@@ -135,10 +135,11 @@ pub(super) fn read(object: &Value, names: &Schema) -> Result<Managed, EntryError
             version: api_version.to_owned(),
             applied,
         };
-        let time = text("time");
-        if !time.is_empty() {
-            managed.times.insert(key.clone(), time.to_owned());
-        }
+        // Of two entries with the same identity, the second counts, with or without a time.
+        match text("time") {
+            "" => managed.times.remove(&key),
+            time => managed.times.insert(key.clone(), time.to_owned()),
+        };
         managed.managers.insert(key, owned);
     }
     Ok(managed)
@@ -186,16 +187,7 @@ pub(super) fn keep_times(old: &Value, new: &mut Value) {
     let (Some(before), Some(after)) = (list(old), list(new)) else {
         return;
     };
-    let same = |(a, b): (&Value, &Value)| {
-        let entry = |value: &Value| {
-            let members = value.as_object().into_iter().flatten();
-            let members = members.filter(|(name, _)| *name != "time");
-            members
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect::<Map<_, _>>()
-        };
-        entry(a) == entry(b)
-    };
+    let same = |(a, b): (&Value, &Value)| same_members(a, b, &["time"]);
     if before.len() != after.len()
         || before == after
         || !before.iter().zip(after).all(same)
@@ -214,20 +206,26 @@ fn same_otherwise(a: &Value, b: &Value) -> bool {
     };
     a.len() == b.len()
         && a.iter().all(|(name, value)| match b.get(name) {
-            Some(other) if name == "metadata" => same_metadata(value, other),
+            Some(other) if name == "metadata" => {
+                same_members(value, other, &["managedFields", "resourceVersion"])
+            }
             other => other == Some(value),
         })
 }
 
-fn same_metadata(a: &Value, b: &Value) -> bool {
-    let members = |value: &Value| -> Vec<(String, Value)> {
-        let map = value.as_object().into_iter().flatten();
-        let counted = |name: &str| !["managedFields", "resourceVersion"].contains(&name);
-        map.filter(|(name, _)| counted(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+/// Whether two maps are equal except for some members.
+fn same_members(a: &Value, b: &Value, except: &[&str]) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return false;
     };
-    members(a) == members(b)
+    let counted = |map: &Map<String, Value>| {
+        let ignored = except.iter().filter(|name| map.contains_key(**name));
+        map.len() - ignored.count()
+    };
+    counted(a) == counted(b)
+        && a.iter()
+            .filter(|(name, _)| !except.contains(&name.as_str()))
+            .all(|(name, value)| b.get(name) == Some(value))
 }
 
 fn list(object: &Value) -> Option<&Vec<Value>> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api_types::meta::Meta;
-use crd_schema::ScalePaths;
 use kube_json::Weight;
 use serde_json::{Value, json};
 use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater, ValidationErrors};
@@ -21,7 +20,7 @@ const CURRENT: &str = "current-operation";
 
 /// Memory of the largest object whose changes are tracked, bytes: comparing takes several times as
 /// much, and the memory of a request is bounded. kube-apiserver has no such limit.
-const MAX_TRACKED: usize = 8 << 20;
+const MAX_TRACKED: usize = 64 << 20;
 
 /// Fields without an owner.
 const UNOWNED: [&str; 8] = [
@@ -37,7 +36,7 @@ const UNOWNED: [&str; 8] = [
 
 /// Records the manager of an update. If that fails, the write succeeds with the stored managers, as
 /// in kube-apiserver.
-pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut Value) {
+pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Arc<Value>>, new: &mut Value) {
     let Some(typed) = attributes.served.typed() else {
         return entries::remove(new);
     };
@@ -52,24 +51,14 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
         return;
     }
     let managed = known(attributes, old, new, typed);
-    let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
     entries::remove(new);
     // Objects without managers stay without, except new ones.
     if managed.managers.is_empty() && old.is_some() {
         return;
     }
-    // The handler of the scale passes on only the managers of the replicas, and without any the
-    // write is not tracked.
-    // bounded: one look-up in a set per manager, along the path of the replicas.
-    let owns = |owned: &Owned, path: &Path| owned.set.contains(path);
-    if let Some(path) = scale_of(attributes).map(replicas)
-        && !managed.managers.values().any(|it| owns(it, &path))
-    {
-        return entries::write(&managed, new);
-    }
     let api_version = attributes.served.api_version();
     let empty = json!({"apiVersion": api_version, "kind": attributes.served.kind()});
-    let live = old.cloned().unwrap_or(empty);
+    let live = old.cloned().unwrap_or_else(|| Arc::new(empty));
     let writer = Identity {
         manager: attributes.field_manager.to_owned(),
         operation: Operation::Update,
@@ -84,6 +73,7 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
         Ok(managed) => entries::write(&managed, new),
         Err(error) => {
             tracing::debug!(%error, "cannot compute the managers of an object");
+            let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
             if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
                 metadata.extend(stored.map(|stored| ("managedFields".to_owned(), stored)));
             }
@@ -96,12 +86,17 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Value>, new: &mut
 
 /// A value, and how it is merged.
 pub(super) struct Source<'a> {
-    pub(super) object: Value,
+    pub(super) object: Arc<Value>,
     pub(super) typed: &'a Typed,
 }
 
 /// The managers before the write: those that the client sent with the object, or the stored ones.
-fn known(attributes: &Attributes<'_>, old: Option<&Value>, new: &Value, typed: &Typed) -> Managed {
+fn known(
+    attributes: &Attributes<'_>,
+    old: Option<&Arc<Value>>,
+    new: &Value,
+    typed: &Typed,
+) -> Managed {
     let stored = || {
         let read = old.map(|old| entries::read(old, typed.schema()));
         read.and_then(Result::ok).unwrap_or_default()
@@ -145,30 +140,14 @@ pub(super) fn written(
     managed.managers = updated?;
     strip(&mut managed, CURRENT);
     if let Some(current) = managed.managers.remove(CURRENT) {
-        add(attributes, new, &mut managed, writer.key(), current);
+        add(&mut managed, writer.key(), current);
     }
     cap::cap(&mut managed);
     Ok(managed)
 }
 
 /// Adds what a write changed to the fields of its manager.
-fn add(
-    attributes: &Attributes<'_>,
-    new: &Value,
-    managed: &mut Managed,
-    key: String,
-    written: Owned,
-) {
-    if let Some(paths) = scale_of(attributes) {
-        // The handler of the scale maps one path, and keeps the times of the object's managers. A
-        // Scale omits replicas that are 0.
-        let count = crd_schema::scale::integer(new, &paths.spec_replicas);
-        if count.is_ok_and(|count| count.is_some_and(|count| count != 0)) {
-            let set = [replicas(paths)].iter().collect();
-            managed.managers.insert(key, Owned { set, ..written });
-        }
-        return;
-    }
+fn add(managed: &mut Managed, key: String, written: Owned) {
     let set = match managed.managers.get(&key) {
         Some(before) => written.set.union(&before.set),
         None => written.set.clone(),
@@ -177,31 +156,23 @@ fn add(
     managed.managers.insert(key, Owned { set, ..written });
 }
 
-/// The paths of the scale if the write is one of the scale.
-fn scale_of<'a>(attributes: &Attributes<'a>) -> Option<&'a ScalePaths> {
-    let scale = attributes.served.version().scale.as_ref();
-    scale.filter(|_| attributes.subresource == "scale")
-}
-
-fn replicas(paths: &ScalePaths) -> Path {
-    Path::fields(paths.spec_replicas.trim_start_matches('.').split('.'))
-}
-
 /// An updater that ignores what the strategy resets: `status` on the object, `metadata` and `spec`
-/// on its status.
+/// on its status. As in kube-apiserver, the latter in the sets of all versions, the former only in
+/// those of the request's version.
 pub(super) fn updater<'a>(attributes: &Attributes<'a>) -> Updater<Versions<'a>> {
     let served = attributes.served;
     let mut updater = Updater::new(Versions(served));
     let reset: &[&str] = match attributes.subresource {
-        "" if served.version().status => &["status"],
+        "" => &["status"],
         "status" => &["metadata", "spec"],
-        _ => &[],
+        _ => return updater,
     };
-    if !reset.is_empty() {
-        let paths: Vec<Path> = reset.iter().map(|name| Path::fields([*name])).collect();
+    let paths: Vec<Path> = reset.iter().map(|name| Path::fields([*name])).collect();
+    let everywhere = attributes.subresource == "status";
+    let versions = served.versions().filter(|(_, version)| version.status);
+    for (version, _) in versions.filter(|(it, _)| everywhere || *it == served.api_version()) {
         let filter = Filter::Exclude(paths.iter().collect());
-        let version = served.api_version().to_owned();
-        updater.filters.insert(version, filter);
+        updater.filters.insert(version.to_owned(), filter);
     }
     updater
 }

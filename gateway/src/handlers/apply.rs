@@ -1,4 +1,4 @@
-//! `PATCH` of an object or its status by server-side apply.
+//! `PATCH` of an object, its status or its scale by server-side apply.
 
 use std::sync::Arc;
 
@@ -12,10 +12,11 @@ use http::{Response, StatusCode};
 use kube_json::Parsed;
 
 use super::call::{in_time, named};
+use super::scale::Scaled;
 use super::{Api, Call};
 use crate::codec::{Negotiated, decode};
 use crate::compute::Run;
-use crate::registry::{Apply, Authorize};
+use crate::registry::{AppliedBody, Apply, ApplyScale, Authorize};
 use crate::strategy::prepare::Part;
 
 /// Applies a configuration; creates the object if it does not exist.
@@ -24,6 +25,44 @@ pub(super) async fn apply(
     call: &mut Call,
     part: Part,
 ) -> Result<Response<body::Body>, ApiError> {
+    let (negotiated, body) = read(api, call).await?;
+    let target = call.target(body.options.dry_run(), body.options.field_manager());
+    let plan = Apply {
+        part,
+        body,
+        authorize_create: (part == Part::Main).then(|| authorization(api, call)),
+    };
+    let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
+    let written = outcome.into_written()?;
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    call.written(api, negotiated, status, written.bytes).await
+}
+
+/// Applies a configuration to the scale of an object.
+pub(super) async fn apply_scale(
+    api: &Api,
+    call: &mut Call,
+) -> Result<Response<body::Body>, ApiError> {
+    let (negotiated, body) = read(api, call).await?;
+    let scaled = Scaled::of(call)?;
+    let target = call.target(body.options.dry_run(), body.options.field_manager());
+    let plan = ApplyScale {
+        paths: scaled.paths.clone(),
+        body,
+    };
+    let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
+    let written = outcome.into_written()?;
+    scaled
+        .respond(&call.compute(api), negotiated, written)
+        .await
+}
+
+/// Reads head and body, in the order in which kube-apiserver checks them.
+async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, AppliedBody), ApiError> {
     named(&call.info)?;
     let negotiated = Negotiated::of(&call.head)?;
     let body = call.read_body().await?;
@@ -41,23 +80,13 @@ pub(super) async fn apply(
              unmarshal {kind} into Go value of type map[string]interface {{}}"
         )));
     }
-    let target = call.target(options.dry_run(), options.field_manager());
-    let plan = Apply {
-        part,
+    let body = AppliedBody {
         object: value,
         duplicates,
         options,
         weight,
-        authorize_create: (part == Part::Main).then(|| authorization(api, call)),
     };
-    let outcome = in_time(&call.context, api.registry.write(&target, plan)).await?;
-    let written = outcome.into_written()?;
-    let status = if written.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    call.written(api, negotiated, status, written.bytes).await
+    Ok((negotiated, body))
 }
 
 /// Authorizes the request as a create.

@@ -40,6 +40,9 @@ pub(super) async fn patch_scale(
     api: &Api,
     call: &mut Call,
 ) -> Result<Response<body::Body>, ApiError> {
+    if media_type::of_patch(call.header(&CONTENT_TYPE))? == PatchType::Apply {
+        return super::apply::apply_scale(api, call).await;
+    }
     let (negotiated, body) = read(api, call).await?;
     let scaled = Scaled::of(call)?;
     let target = call.target(body.options.dry_run(), body.options.field_manager());

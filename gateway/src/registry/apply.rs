@@ -22,6 +22,14 @@ use crate::strategy::prepare::Part;
 pub(crate) struct Apply {
     /// The part that may change.
     pub part: Part,
+    /// The configuration of the body.
+    pub body: AppliedBody,
+    /// Authorizes the creation of an object that does not exist; none for a status.
+    pub authorize_create: Option<Authorize>,
+}
+
+/// The configuration of a request.
+pub(crate) struct AppliedBody {
     /// The configuration.
     pub object: Value,
     /// Keys that the body repeats, as the YAML parser words them.
@@ -30,8 +38,6 @@ pub(crate) struct Apply {
     pub options: PatchOptions,
     /// Bytes of the body, for the pool.
     pub weight: usize,
-    /// Authorizes the creation of an object that does not exist; none for a status.
-    pub authorize_create: Option<Authorize>,
 }
 
 /// Authorizes the user of the request for another verb.
@@ -39,7 +45,7 @@ pub(crate) type Authorize = Box<dyn Fn() -> BoxFuture<'static, Result<(), ApiErr
 
 impl Plan for Apply {
     fn options(&self) -> Options<'_> {
-        Options::Patch(&self.options)
+        Options::Patch(&self.body.options)
     }
 
     fn part(&self) -> Part {
@@ -47,7 +53,7 @@ impl Plan for Apply {
     }
 
     fn weight(&self) -> usize {
-        self.weight
+        self.body.weight
     }
 
     fn check(&self, target: &Target, current: &Current) -> Result<(), ApiError> {
@@ -77,13 +83,9 @@ impl Plan for Apply {
             None => Operation::Create,
         };
         let attributes = target.attributes(self, operation);
-        let config = Config {
-            object: self.object.clone(),
-            force: self.options.force(),
-        };
-        let merged = fields::apply(&attributes, old, &config)?;
+        let merged = fields::apply(&attributes, old, &self.body.config())?;
         run.check()?;
-        self.report(target)?;
+        self.body.report(target)?;
         let Clean { mut object, .. } =
             decode::clean(&target.served, merged).map_err(|unfit| match unfit {
                 Unfit::TooLarge(error) => ApiError::too_large(error),
@@ -109,9 +111,20 @@ impl Plan for Apply {
     }
 }
 
-impl Apply {
+impl AppliedBody {
+    /// The configuration, and whether it takes fields from other managers.
+    pub(super) fn config(&self) -> Config {
+        Config {
+            object: self.object.clone(),
+            force: self.options.force(),
+        }
+    }
+
     /// Rejects repeated keys, or adds warnings for them.
-    fn report(&self, target: &Target) -> Result<(), ApiError> {
+    ///
+    /// # Errors
+    /// 400 if validation is strict.
+    pub(super) fn report(&self, target: &Target) -> Result<(), ApiError> {
         if self.duplicates.is_empty() {
             return Ok(());
         }
@@ -131,5 +144,11 @@ impl Apply {
 impl fmt::Debug for Apply {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Apply").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AppliedBody {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("AppliedBody").finish_non_exhaustive()
     }
 }

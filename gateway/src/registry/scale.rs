@@ -6,12 +6,14 @@ use crd_schema::ScalePaths;
 use serde_json::Value;
 
 use super::Target;
+use super::apply::AppliedBody;
 use super::identity::{self, Names};
 use super::live::Current;
 use super::patch::Body;
 use super::plan::Plan;
-use crate::admission::Options;
+use crate::admission::{Operation, Options};
 use crate::compute::Run;
+use crate::fields::{self, Replicas};
 use crate::scale::{self, ScaleObject};
 
 /// Sets the replicas that a Scale names.
@@ -34,6 +36,15 @@ pub(crate) struct PatchScale {
     pub body: Body,
 }
 
+/// Applies a configuration to the Scale of the object.
+#[derive(Debug)]
+pub(crate) struct ApplyScale {
+    /// Paths of the scale in the object.
+    pub paths: ScalePaths,
+    /// The configuration of the body.
+    pub body: AppliedBody,
+}
+
 impl Plan for ReplaceScale {
     fn options(&self) -> Options<'_> {
         Options::Update(&self.options)
@@ -44,14 +55,19 @@ impl Plan for ReplaceScale {
         identity::expect_uid(target, current.expect(target)?, uid)
     }
 
+    fn manages_fields(&self) -> bool {
+        true
+    }
+
     fn candidate(
         &self,
         _run: &Run,
-        _target: &Target,
+        target: &Target,
         old: Option<&Value>,
     ) -> Result<Option<Value>, ApiError> {
         let old = old.unwrap_or(&Value::Null);
-        self.wanted.apply(old, &self.paths).map(Some)
+        let before = scale::document(old, &self.paths)?;
+        written(self, target, (old, &self.paths), &before, &self.wanted).map(Some)
     }
 }
 
@@ -62,6 +78,10 @@ impl Plan for PatchScale {
 
     fn weight(&self) -> usize {
         self.body.weight
+    }
+
+    fn manages_fields(&self) -> bool {
+        true
     }
 
     fn candidate(
@@ -80,6 +100,66 @@ impl Plan for PatchScale {
         problems.extend(unknown);
         self.body.report(run, &before, problems, &target.warnings)?;
         identity::check(Names::of_scale(&wanted), Names::asked(target))?;
-        wanted.apply(old, &self.paths).map(Some)
+        written(self, target, (old, &self.paths), &before, &wanted).map(Some)
     }
+}
+
+impl Plan for ApplyScale {
+    fn options(&self) -> Options<'_> {
+        Options::Patch(&self.body.options)
+    }
+
+    fn weight(&self) -> usize {
+        self.body.weight
+    }
+
+    fn manages_fields(&self) -> bool {
+        true
+    }
+
+    fn candidate(
+        &self,
+        run: &Run,
+        target: &Target,
+        old: Option<&Value>,
+    ) -> Result<Option<Value>, ApiError> {
+        let mut object = old.unwrap_or(&Value::Null).clone();
+        let live = scale::document(&object, &self.paths)?;
+        let unchanged = read(&live)?;
+        let attributes = target.attributes(self, Operation::Update);
+        fields::apply_scale(&attributes, &mut object, live, &self.body.config())?;
+        run.check()?;
+        self.body.report(target)?;
+        unchanged.apply(&object, &self.paths).map(Some)
+    }
+}
+
+/// The object with the wanted replicas and their manager. `before` is its Scale.
+fn written(
+    plan: &impl Plan,
+    target: &Target,
+    (old, paths): (&Value, &ScalePaths),
+    before: &Value,
+    wanted: &ScaleObject,
+) -> Result<Value, ApiError> {
+    let mut object = wanted.apply(old, paths)?;
+    let before = read(before)?.replicas;
+    let replicas = Replicas {
+        before,
+        // The reference cannot convert a Scale without a version, so its managers stay.
+        after: if wanted.has_version {
+            wanted.replicas
+        } else {
+            before
+        },
+    };
+    let attributes = target.attributes(plan, Operation::Update);
+    fields::update_scale(&attributes, old, &mut object, replicas)?;
+    Ok(object)
+}
+
+/// The Scale of a stored object.
+fn read(document: &Value) -> Result<ScaleObject, ApiError> {
+    let (scale, _) = ScaleObject::read(document).map_err(ApiError::internal)?;
+    Ok(scale)
 }

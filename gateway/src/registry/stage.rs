@@ -27,7 +27,7 @@ pub(super) struct Candidate<P> {
     plan: Arc<P>,
     operation: Operation,
     current: Current,
-    old: Option<Value>,
+    old: Option<Arc<Value>>,
     /// None if the object is to be deleted.
     new: Option<Value>,
 }
@@ -100,9 +100,10 @@ impl<P: Plan> Candidate<P> {
             Current::Present(stored) if operation != Operation::Create => Some(stored),
             _ => None,
         };
-        let old = old.map(|stored| live::tree(&target, stored)).transpose()?;
+        let old = old.map(|stored| live::tree(&target, stored).map(Arc::new));
+        let old = old.transpose()?;
         run.check()?;
-        let mut new = plan.candidate(run, &target, old.as_ref())?;
+        let mut new = plan.candidate(run, &target, old.as_deref())?;
         run.check()?;
         if let Some(new) = &mut new {
             if operation != Operation::Delete {
@@ -145,7 +146,7 @@ impl<P: Plan> Candidate<P> {
     pub(super) async fn mutate(mut self, chain: &Chain) -> Result<Admitted<P>, ApiError> {
         let attributes = self.target.attributes(&*self.plan, self.operation);
         chain
-            .mutate(&attributes, self.old.as_ref(), &mut self.new)
+            .mutate(&attributes, self.old.as_deref(), &mut self.new)
             .await?;
         Ok(Admitted {
             candidate: self,
@@ -224,7 +225,7 @@ impl<P: Plan> Admitted<P> {
             return Err(ApiError::invalid(&kind, meta.name(), &errors));
         }
         if part == Part::Main {
-            let added = finalizers::warnings(meta, old.as_ref().map(Meta::of));
+            let added = finalizers::warnings(meta, old.as_deref().map(Meta::of));
             target.warnings.extend(added);
         }
         Ok(Checked(candidate))
@@ -245,7 +246,7 @@ impl<P: Plan> Checked<P> {
             ..
         } = &self.0;
         let objects = Objects {
-            old: old.as_ref(),
+            old: old.as_deref(),
             new: new.as_ref(),
         };
         chain

@@ -73,6 +73,18 @@ impl Served {
         self.resource.typed_at(index)
     }
 
+    /// All versions, served or not, as `group/version`.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (&str, &Version)> {
+        let versions = self.resource.definition().versions.iter().enumerate();
+        versions.map(|(index, version)| (self.resource.api_version_at(index), version))
+    }
+
+    /// Another version, `group/version`, served or not.
+    pub(crate) fn version_in(&self, api_version: &str) -> Option<&Version> {
+        let index = self.resource.index_of(api_version)?;
+        Some(self.resource.version_at(index))
+    }
+
     /// Whether the schema has CEL rules.
     #[must_use]
     pub fn has_rules(&self) -> bool {

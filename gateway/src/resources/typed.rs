@@ -45,6 +45,29 @@ impl Typed {
         Ok(Self { schema, root })
     }
 
+    /// How a Scale of `autoscaling/v1` is merged.
+    pub(crate) fn scale() -> Result<Self, StructuralError> {
+        let integer = || Description::of(MergeKind::Integer);
+        let map = |properties: Vec<(&str, Description)>| {
+            let properties = properties.into_iter();
+            Description {
+                properties: properties.map(|(name, it)| (name.to_owned(), it)).collect(),
+                ..Description::of(MergeKind::Object)
+            }
+        };
+        let status = vec![
+            ("replicas", integer()),
+            ("selector", Description::of(MergeKind::String)),
+        ];
+        let mut root = map(vec![
+            ("spec", map(vec![("replicas", integer())])),
+            ("status", map(status)),
+        ]);
+        root.embedded_resource = true;
+        let (schema, root) = root.compile()?;
+        Ok(Self { schema, root })
+    }
+
     /// A stored object, or one that a client wrote: list items may be repeated.
     ///
     /// # Errors

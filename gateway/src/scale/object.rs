@@ -23,6 +23,8 @@ pub(crate) struct ScaleObject {
     /// `metadata.resourceVersion`: a precondition if not empty.
     pub resource_version: String,
     pub replicas: i32,
+    /// Whether the Scale names its version.
+    pub has_version: bool,
 }
 
 /// The Scale in the body of a PUT.
@@ -97,6 +99,7 @@ impl ScaleObject {
                 uid: meta.uid().to_owned(),
                 resource_version: meta.resource_version().to_owned(),
                 replicas: count(replicas)?,
+                has_version: map.get("apiVersion").is_some_and(|it| *it != ""),
             },
             unknown,
         ))

@@ -108,12 +108,31 @@ fn entry(
                 other => normal(other, owner, texts),
             })
             .collect(),
+        ("managedFields", Value::Array(entries)) if ordered(&entries) => {
+            // The order depends on times, which are whole seconds and differ between the engines.
+            let mut entries: Vec<Value> = entries
+                .into_iter()
+                .map(|entry| normal(entry, owner, texts))
+                .collect();
+            entries.sort_by_key(Value::to_string);
+            Value::Array(entries)
+        }
         (name, value) => {
             let owner = below(map, name, owner);
             normal(value, owner, texts)
         }
     };
     (texts.plain(key), value)
+}
+
+/// Whether entries have Kubernetes' order: applies first, then by time, manager, version and
+/// subresource.
+fn ordered(entries: &[Value]) -> bool {
+    entries.is_sorted_by_key(|entry| {
+        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        let members = ["operation", "time", "manager", "apiVersion", "subresource"];
+        members.map(text)
+    })
 }
 
 /// Removes all other groups from discovery and OpenAPI documents.

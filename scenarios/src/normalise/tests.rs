@@ -174,3 +174,23 @@ fn protobuf_is_read_to_its_end() {
     assert_eq!(seen[1], json!([event, event]));
     assert!(!seen[2].is_object(), "cut: {}", seen[2]);
 }
+
+#[test]
+fn managers_in_the_right_order_are_compared_as_a_set() {
+    let entry = |manager: &str, time: &str| json!({"manager": manager, "operation": "Update", "time": time});
+    let object = |entries: Value| json!({"metadata": {"managedFields": entries}}).to_string();
+    let (early, late) = ("2999-01-01T00:00:00Z", "2999-01-01T00:00:01Z");
+    let first = object(json!([entry("b", early), entry("a", late)]));
+    let second = object(json!([entry("a", early), entry("b", early)]));
+    let wrong = object(json!([entry("b", early), entry("a", early)]));
+    let normal = |text: &str| {
+        let body = bodies(&[response(text)]).remove(0);
+        let entries = body["metadata"]["managedFields"].as_array().cloned();
+        let names = entries.into_iter().flatten();
+        names
+            .map(|entry| entry["manager"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(normal(&first), normal(&second));
+    assert_ne!(normal(&first), normal(&wrong));
+}

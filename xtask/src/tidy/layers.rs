@@ -124,7 +124,16 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ark-chart", &["kube-http", "scenarios"]),
     ("client-kube-rs", &[]),
     ("ark-cluster", &["kube-http", "scenarios"]),
-    ("fuzz", &["api-types", "crd-schema", "gateway", "kube-json"]),
+    (
+        "fuzz",
+        &[
+            "api-types",
+            "crd-schema",
+            "gateway",
+            "kube-json",
+            "structured-merge",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

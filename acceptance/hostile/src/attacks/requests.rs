@@ -24,6 +24,7 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const MERGE: &str = "application/merge-patch+json";
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 pub(super) const YAML: &str = "application/yaml";
+pub(super) const APPLY: &str = "application/apply-patch+yaml";
 
 /// Acceptable responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

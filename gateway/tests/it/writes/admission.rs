@@ -60,10 +60,10 @@ impl ManageFields for Witness {
     fn manage(
         &self,
         attributes: &Attributes<'_>,
-        old: Option<&Value>,
+        old: Option<&Arc<Value>>,
         new: &mut Value,
     ) -> Result<(), ApiError> {
-        self.note("fields", attributes, old, Some(new));
+        self.note("fields", attributes, old.map(|old| &**old), Some(new));
         Ok(())
     }
 }
