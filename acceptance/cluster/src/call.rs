@@ -13,6 +13,11 @@ use tokio::time::timeout;
 /// Time for any response; checks with a stricter limit compare [`Response::elapsed`].
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Attempts of client-go for a response that asks to retry (`maxRetries` of its `Request`), and its delay
+/// after `Retry-After: 1`.
+const MAX_ATTEMPTS: usize = 10;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
 /// A complete response.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
@@ -99,6 +104,20 @@ impl<'a> Call<'a> {
             body,
             elapsed: began.elapsed(),
         })
+    }
+
+    /// As [`Self::json`], and repeats a request that the server asks to repeat, as client-go does.
+    ///
+    /// # Errors
+    /// As [`Self::json`].
+    pub(crate) async fn json_with_retries(self, client: &Client) -> Result<Value> {
+        for _ in 1..MAX_ATTEMPTS {
+            if !self.clone().send(client).await?.is_retried() {
+                break;
+            }
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+        self.json(client).await
     }
 
     /// Sends the request, and returns the JSON of a successful response.

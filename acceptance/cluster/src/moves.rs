@@ -140,7 +140,7 @@ impl std::fmt::Display for Figures {
 
 /// uid and text of every object by name.
 pub(crate) async fn visible(client: &Client) -> Result<BTreeMap<String, (String, String)>> {
-    let list = Call::new("GET", MEMORIES).json(client).await?;
+    let list = Call::new("GET", MEMORIES).json_with_retries(client).await?;
     let items = list["items"].as_array().context("no list")?;
     let mut visible = BTreeMap::new();
     for item in items {

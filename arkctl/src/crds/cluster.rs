@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
@@ -9,9 +10,13 @@ use crd_schema::SelectableField;
 use crd_schema::stored::selectable_of;
 use kube_http::{Client, Kubeconfig};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::args;
 
+/// Attempts for a request that the server asks to repeat, and the pause between them.
+const ATTEMPTS: usize = 10;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Objects per page of a list.
 const PAGE: usize = 500;
 
@@ -102,7 +107,8 @@ impl Cluster {
         body: Option<&Value>,
     ) -> Result<(u16, Value)> {
         let body = body.map(kube_json::to_vec).unwrap_or_default();
-        let (status, bytes) = self.client.bytes(method, path, Bytes::from(body)).await?;
+        let content = "application/json";
+        let (status, bytes) = self.attempts(method, path, content, body.into()).await?;
         let answer = kube_json::reparse(&bytes);
         let answer = answer
             .with_context(|| format!("{method} {path}: {status}, and the response is not JSON"))?;
@@ -113,12 +119,31 @@ impl Cluster {
     pub(crate) async fn patch(&self, path: &str, change: &Value) -> Result<(u16, Value)> {
         let body = Bytes::from(kube_json::to_vec(change));
         let content = "application/merge-patch+json";
-        let sent = self.client.bytes_of("PATCH", path, content, body);
-        let (status, bytes) = sent.await?;
+        let (status, bytes) = self.attempts("PATCH", path, content, body).await?;
         let answer = kube_json::reparse(&bytes);
         let answer = answer
             .with_context(|| format!("PATCH {path}: {status}, and the response is not JSON"))?;
         Ok((status, answer))
+    }
+
+    /// Repeats a request while the response is 429: kube-apiserver has not processed it. It responds so
+    /// for a moment after a CRD has changed.
+    async fn attempts(
+        &self,
+        method: &str,
+        path: &str,
+        content: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes)> {
+        for _ in 1..ATTEMPTS {
+            let sent = self.client.bytes_of(method, path, content, body.clone());
+            let (status, bytes) = sent.await?;
+            if status != 429 {
+                return Ok((status, bytes));
+            }
+            sleep(RETRY_DELAY).await;
+        }
+        Ok(self.client.bytes_of(method, path, content, body).await?)
     }
 
     /// Gets the status code of a path whose response is not JSON.

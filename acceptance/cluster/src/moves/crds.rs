@@ -38,7 +38,7 @@ pub(crate) enum Side {
 /// If the list fails.
 pub(crate) async fn side(client: &Client) -> Result<Side> {
     let list = Call::new("GET", &format!("{MEMORIES}?limit=1"))
-        .json(client)
+        .json_with_retries(client)
         .await?;
     let version = list["metadata"]["resourceVersion"]
         .as_str()
@@ -140,7 +140,7 @@ fn reference(owner: &Value) -> Value {
 /// # Errors
 /// If the list fails.
 pub(crate) async fn families(client: &Client) -> Result<Vec<Value>> {
-    let mut list = Call::new("GET", MEMORIES).json(client).await?;
+    let mut list = Call::new("GET", MEMORIES).json_with_retries(client).await?;
     let items = list["items"].as_array_mut().map(std::mem::take);
     let mut items = items.unwrap_or_default();
     let is_family = |item: &Value| {
