@@ -80,7 +80,12 @@ pub(crate) async fn run(
         if started.elapsed() > LAST_PAUSE {
             pauses = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
         }
-        tracing::warn!(%error, "controllers start over");
+        if matches!(error, Interruption::Store(StoreError::EpochChanged)) {
+            // Watches also end when their kind has changed.
+            tracing::debug!(%error, "controllers start over");
+        } else {
+            tracing::warn!(%error, "controllers start over");
+        }
         if stop.run_until_cancelled(pauses.pause()).await.is_none() {
             return;
         }

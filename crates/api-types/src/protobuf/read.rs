@@ -270,6 +270,7 @@ fn number(value: Wire<'_>) -> Result<i64, Malformed> {
 }
 
 /// The value of a field.
+#[derive(Clone, Copy)]
 enum Wire<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
