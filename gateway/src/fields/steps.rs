@@ -79,9 +79,6 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Arc<Value>>, new:
             }
         }
     }
-    if let Some(old) = old {
-        entries::keep_times(old, new);
-    }
 }
 
 /// A value, and how it is merged.
