@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::admission::{Attributes, ManageFields};
 
 pub(crate) use apply::{Config, apply};
+pub(crate) use entries::keep_times;
 pub(crate) use scale::{Replicas, apply as apply_scale, update as update_scale};
 
 /// The step of field management in the admission chain.

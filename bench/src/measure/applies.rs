@@ -39,14 +39,14 @@ enum Write {
 
 /// A row of the report.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     name: &'static str,
     write: Write,
     large: bool,
 }
 
 /// All rows.
-pub const ROWS: [Row; 6] = [
+pub(crate) const ROWS: [Row; 6] = [
     Row::new("apply of one field, 2.6 KiB", Write::Field, false),
     Row::new("apply of nothing new, 2.6 KiB", Write::Nothing, false),
     Row::new("update with 10 managers, 2.6 KiB", Write::Update, false),
@@ -72,7 +72,7 @@ impl Row {
     }
 
     /// Creates `count` objects with their managers, and measures one write to each.
-    pub async fn measure(
+    pub(crate) async fn measure(
         self,
         client: &Arc<Client>,
         factory: &Factory,

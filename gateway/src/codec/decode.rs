@@ -117,7 +117,20 @@ pub(crate) fn body(
 /// # Errors
 /// If the tree names no kind, its metadata is malformed, or its defaults exceed the size limit of a
 /// request.
-pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> {
+pub(crate) fn clean(served: &Served, object: Value) -> Result<Clean, Unfit> {
+    complete(served, object, false)
+}
+
+/// As [`clean`], for an object that an apply merged. kube-apiserver decodes no such object: it keeps
+/// nulls, which validation rejects, and fields that only another version knows.
+///
+/// # Errors
+/// As [`clean`].
+pub(crate) fn merged(served: &Served, object: Value) -> Result<Value, Unfit> {
+    complete(served, object, true).map(|clean| clean.object)
+}
+
+fn complete(served: &Served, mut object: Value, merged: bool) -> Result<Clean, Unfit> {
     missing::interpret(&object).map_err(Unfit::Malformed)?;
     let named = Named::of(&object);
     if named.unreadable() {
@@ -137,8 +150,13 @@ pub(crate) fn clean(served: &Served, mut object: Value) -> Result<Clean, Unfit> 
     if named.is_kind_of(served) {
         // An unknown version has no known fields.
         let schema = named.schema(served).unwrap_or(&nothing);
-        unknown.extend(prune::prune(&mut object, schema));
-        nulls::drop_nulls(&mut object, schema);
+        // The conversion to the storage version prunes as well, by the schema of that version.
+        if !merged || served.is_storage() {
+            unknown.extend(prune::prune(&mut object, schema));
+        }
+        if !merged {
+            nulls::drop_nulls(&mut object, schema);
+        }
         unknown.extend(coerce::embedded(&mut object, schema, Mode::Strict).map_err(malformed)?);
         default::apply(&mut object, schema, served.resource().body_limit())?;
     }

@@ -99,9 +99,6 @@ pub(crate) fn apply(
         last_applied::renew(&mut object, &config.object);
     }
     entries::write(&managed, &mut object);
-    if let Some(old) = old {
-        entries::keep_times(old, &mut object);
-    }
     Ok(object)
 }
 

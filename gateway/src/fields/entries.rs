@@ -180,10 +180,10 @@ pub(super) fn write(managed: &Managed, object: &mut Value) {
 }
 
 /// Copies the times of the stored entries if the objects differ in nothing else, so that the write
-/// becomes a no-op.
+/// becomes a no-op. To be called once the new object has what the strategy sets.
 ///
 /// Source: `k8s.io/apiserver/pkg/endpoints/handlers/fieldmanager/equality.go`.
-pub(super) fn keep_times(old: &Value, new: &mut Value) {
+pub(crate) fn keep_times(old: &Value, new: &mut Value) {
     let (Some(before), Some(after)) = (list(old), list(new)) else {
         return;
     };

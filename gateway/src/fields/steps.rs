@@ -20,7 +20,7 @@ const CURRENT: &str = "current-operation";
 
 /// Memory of the largest object whose changes are tracked, bytes: comparing takes several times as
 /// much, and the memory of a request is bounded. kube-apiserver has no such limit.
-const MAX_TRACKED: usize = 64 << 20;
+const MAX_TRACKED: usize = 8 << 20;
 
 /// Fields without an owner.
 const UNOWNED: [&str; 8] = [
@@ -78,9 +78,6 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Arc<Value>>, new:
                 metadata.extend(stored.map(|stored| ("managedFields".to_owned(), stored)));
             }
         }
-    }
-    if let Some(old) = old {
-        entries::keep_times(old, new);
     }
 }
 

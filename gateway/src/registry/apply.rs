@@ -13,7 +13,7 @@ use super::identity::{self, Names};
 use super::live::Current;
 use super::plan::Plan;
 use crate::admission::{Operation, Options};
-use crate::codec::decode::{self, Clean, Unfit};
+use crate::codec::decode::{self, Unfit};
 use crate::compute::Run;
 use crate::fields::{self, Config};
 use crate::strategy::prepare::Part;
@@ -86,11 +86,10 @@ impl Plan for Apply {
         let merged = fields::apply(&attributes, old, &self.body.config())?;
         run.check()?;
         self.body.report(target)?;
-        let Clean { mut object, .. } =
-            decode::clean(&target.served, merged).map_err(|unfit| match unfit {
-                Unfit::TooLarge(error) => ApiError::too_large(error),
-                unfit => ApiError::internal_plain(unfit.to_string()),
-            })?;
+        let mut object = decode::merged(&target.served, merged).map_err(|unfit| match unfit {
+            Unfit::TooLarge(error) => ApiError::too_large(error),
+            unfit => ApiError::internal_plain(unfit.to_string()),
+        })?;
         if old.is_none() {
             let uid = Meta::of(&object).uid();
             if !uid.is_empty() {

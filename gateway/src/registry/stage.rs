@@ -17,6 +17,7 @@ use super::{Outcome, Target, Written, identity};
 use crate::admission::{Attributes, Chain, Objects, Operation};
 use crate::codec::decode;
 use crate::compute::{PoolDropped, Run};
+use crate::fields;
 use crate::store::Index;
 use crate::strategy::prepare::Part;
 use crate::strategy::{finalizers, prepare, validate};
@@ -209,6 +210,7 @@ impl<P: Plan> Admitted<P> {
             (Some(old), Current::Present(stored)) => {
                 identity::expect_revision(target, new, stored)?;
                 prepare::update(new, old, part, has_status);
+                fields::keep_times(old, new);
                 validate::update(served, new, old, part)
             }
             _ => {
