@@ -226,8 +226,10 @@ impl Store {
 
     /// Measures the gauges among them.
     pub fn measure(&self) {
-        let generation = self.inner.generation.load();
-        self.inner.metrics.measure(generation.as_deref());
+        if let Some(generation) = self.inner.generation.load().as_deref() {
+            let up_to = inner::frontier(generation);
+            self.inner.metrics.measure(generation.items(), up_to);
+        }
     }
 
     /// Largest value that the driver accepts, bytes; `None` before the first load, or if it reports

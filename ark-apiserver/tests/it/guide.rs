@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use postgres_testkit::{Server, Session};
+use postgres_testkit::Server;
 use rustix::process::Signal;
 
 use crate::program::{self, Program};
@@ -65,86 +65,108 @@ fn has_kubectl() -> bool {
     version.output().is_ok_and(|output| output.status.success())
 }
 
+/// The commands of the guide that run, by what they are for.
+struct Commands {
+    serve: &'static str,
+    forget: &'static str,
+    sql: [&'static str; 3],
+    migrate: &'static str,
+    new_epoch_of_postgres: &'static str,
+    ready: &'static str,
+    backup: &'static str,
+    restore: [&'static str; 2],
+    new_epoch: &'static str,
+}
+
+impl Commands {
+    fn of_the_guide() -> Self {
+        let mut commands = commands().into_iter();
+        let mut next = |start: &str| {
+            let line = commands.next().unwrap_or_else(|| panic!("no {start}"));
+            assert!(line.starts_with(start), "{line} instead of {start}");
+            line
+        };
+        // In the order of the guide.
+        let found = Self {
+            serve: next("ark-apiserver standalone --data-dir "),
+            forget: next("kubectl config delete-context "),
+            sql: [(); 3].map(|()| next("CREATE ")),
+            migrate: next("backend-postgres migrate "),
+            new_epoch_of_postgres: next("backend-postgres new-epoch "),
+            ready: next("kubectl get --raw "),
+            backup: next("backend-sqlite backup "),
+            restore: [next("mkdir "), next("cp ")],
+            new_epoch: next("backend-sqlite new-epoch "),
+        };
+        assert_eq!(commands.next(), None, "neither run nor excluded");
+        found
+    }
+}
+
 #[tokio::test]
 async fn every_command_of_the_guide_works_as_written() {
-    for package in ["backend-sqlite", "backend-postgres"] {
-        program::ensure_built(package);
-    }
+    program::ensure_built("backend-sqlite");
+    let commands = Commands::of_the_guide();
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     std::fs::create_dir(folder.join("backup")).unwrap();
-    let postgres = Server::builder().start().await.unwrap();
-    let mut commands = commands().into_iter();
-    let mut next = |start: &str| {
-        let line = commands.next().unwrap_or_else(|| panic!("no {start}"));
-        assert!(line.starts_with(start), "{line} instead of {start}");
-        line
-    };
-
-    // Without a cluster.
-    let serve = next("ark-apiserver standalone --data-dir ");
-    let data = folder.join(serve.rsplit_once(' ').unwrap().1);
+    let data = folder.join(commands.serve.rsplit_once(' ').unwrap().1);
     let start = || {
         let mut command = program::command(&[]);
         command.current_dir(folder);
-        let arguments = serve.strip_prefix("ark-apiserver ").unwrap();
+        let arguments = commands.serve.strip_prefix("ark-apiserver ").unwrap();
         command.args(arguments.split(' '));
         command.args(["--listen", "127.0.0.1:0"]);
         Program::run(command, &data, |_| ())
     };
-    let server = start();
-    let kubeconfig = data.join("kubeconfig");
-    let kubeconfig = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
-    let forget = next("kubectl config delete-context ");
-    let sql: Vec<&str> = (0..3).map(|_| next("CREATE ")).collect();
-    let migrate = next("backend-postgres migrate ");
-    let new_epoch_of_postgres = next("backend-postgres new-epoch ");
-    let ready = next("kubectl get --raw ");
     let on_data = |line: &str| {
         let line = line.replace("DIR", data.to_str().unwrap());
         line.replace("/backup/", &format!("{}/backup/", folder.display()))
     };
-    let backup = on_data(next("backend-sqlite backup "));
-    let restore = [on_data(next("mkdir ")), on_data(next("cp "))];
-    let new_epoch = on_data(next("backend-sqlite new-epoch "));
-    assert_eq!(commands.next(), None, "neither run nor excluded");
-
+    let server = start();
+    let kubeconfig = data.join("kubeconfig");
+    let kubeconfig = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
     let path = "/apis/ark.mckinsey.com/v1alpha1/namespaces/default/queries";
-    let admin = server.admin();
     let query = "{\"apiVersion\":\"ark.mckinsey.com/v1alpha1\",\"kind\":\"Query\",\
                  \"metadata\":{\"name\":\"saved\"},\"spec\":{\"input\":\"hello\"}}";
+    let admin = server.admin();
     assert_eq!(admin.send("POST", path, query).await.unwrap().0, 201);
     if has_kubectl() {
-        let checks = run(ready, folder, &kubeconfig);
+        let checks = run(commands.ready, folder, &kubeconfig);
         assert!(checks.contains("[+]storage ok"), "{checks}");
     }
-    run(&backup, folder, &[]);
+    run(&on_data(commands.backup), folder, &[]);
     let saved = format!("{path}/saved");
     assert_eq!(admin.send("DELETE", &saved, "").await.unwrap().0, 200);
     server.signal(Signal::INT);
     assert!(server.ended().0.success());
-    for line in &restore {
-        run(line, folder, &[]);
+    for line in [commands.restore[0], commands.restore[1], commands.new_epoch] {
+        run(&on_data(line), folder, &[]);
     }
-    run(&new_epoch, folder, &[]);
     let server = start();
     assert_eq!(server.admin().get(&saved).await.0, 200);
     server.signal(Signal::INT);
     assert!(server.ended().0.success());
     if has_kubectl() {
-        run(forget, folder, &kubeconfig);
+        run(commands.forget, folder, &kubeconfig);
         let rest = std::fs::read_to_string(data.join("kubeconfig")).unwrap();
         assert!(!rest.contains("ark-admin"), "{rest}");
     }
+}
 
-    // PostgreSQL, with passwords from the environment.
-    let session = Session::connect(&postgres.dsn("postgres")).await.unwrap();
-    for statement in sql {
+#[tokio::test]
+async fn commands_for_postgresql_work_as_written() {
+    program::ensure_built("backend-postgres");
+    let commands = Commands::of_the_guide();
+    let directory = tempfile::tempdir().unwrap();
+    let postgres = Server::builder().start().await.unwrap();
+    let session = postgres.session("postgres").await.unwrap();
+    for statement in commands.sql {
         session.text(statement).await.unwrap();
     }
-    for line in [migrate, new_epoch_of_postgres] {
+    for line in [commands.migrate, commands.new_epoch_of_postgres] {
         let line = line.replace("@db/", &format!("@{}/", postgres.address()));
-        run(&line, folder, &[("PGPASSWORD", "…")]);
+        run(&line, directory.path(), &[("PGPASSWORD", "…")]);
     }
 }
 

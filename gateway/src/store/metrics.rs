@@ -1,5 +1,6 @@
 //! Metrics of the store, with kube-apiserver's names where it has them.
 
+use api_types::revision::Revision;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,7 +8,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::store::ResourceId;
-use crate::store::inner::{Generation, frontier};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Resource {
@@ -40,20 +40,16 @@ impl Metrics {
     }
 
     /// Sets the gauges.
-    pub(super) fn measure(&self, generation: Option<&Generation>) {
+    pub(super) fn measure(&self, objects: Vec<(ResourceId, usize)>, up_to: Revision) {
         // Also removes the series of resources that are no longer served.
         self.objects.clear();
-        let Some(generation) = generation else {
-            return;
-        };
-        for (resource, objects) in generation.items() {
+        for (resource, objects) in objects {
             self.objects
                 .get_or_create(&(&resource).into())
                 .set(i64::try_from(objects).unwrap_or(i64::MAX));
         }
-        let revision = frontier(generation).get();
         self.revision
-            .set(i64::try_from(revision).unwrap_or(i64::MAX));
+            .set(i64::try_from(up_to.get()).unwrap_or(i64::MAX));
     }
 }
 
