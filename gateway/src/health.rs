@@ -23,6 +23,8 @@ pub use endpoint::Endpoint;
 pub struct Health {
     storage: watch::Receiver<Phase>,
     shutdown: CancellationToken,
+    /// Whether a fence rejects all writes; `None` if unknown.
+    fenced: Option<watch::Receiver<bool>>,
     /// `None` if the certificate comes from files.
     certificate: Option<watch::Receiver<bool>>,
     /// `None` if the authorities of clients were read before the start.
@@ -53,6 +55,7 @@ impl Health {
         Self {
             storage,
             shutdown,
+            fenced: None,
             certificate: None,
             authorities: None,
         }
@@ -69,6 +72,18 @@ impl Health {
         self.certificate = certificate;
         self.authorities = authorities;
         self
+    }
+
+    /// Shows a fence in the verbose output. It fails no probe, because reads are served.
+    #[must_use]
+    pub fn showing_fence(mut self, fenced: watch::Receiver<bool>) -> Self {
+        self.fenced = Some(fenced);
+        self
+    }
+
+    /// Whether a fence rejects all writes.
+    fn is_fenced(&self) -> bool {
+        self.fenced.as_ref().is_some_and(|fenced| *fenced.borrow())
     }
 
     /// Whether requests can be served.
@@ -126,6 +141,8 @@ impl Health {
                 );
                 failed = true;
                 format!("[-]{name} failed: reason withheld")
+            } else if check == Check::Storage && self.is_fenced() {
+                format!("[+]{name} ok, but a fence rejects all writes")
             } else {
                 format!("[+]{name} ok")
             };

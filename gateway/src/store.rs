@@ -85,6 +85,7 @@ impl Store {
             generation: ArcSwapOption::empty(),
             phase: signal::Sender::new(Phase::Initializing { last_error: None }),
             value_bytes: AtomicU64::new(0),
+            fenced: signal::Sender::new(false),
             metrics: Metrics::default(),
         });
         let task = StoreTask {
@@ -207,6 +208,12 @@ impl Store {
         Some(cache.snapshot().len())
     }
 
+    /// Whether a fence rejects all writes, and its changes. The driver is asked once a second.
+    #[must_use]
+    pub fn fenced(&self) -> signal::Receiver<bool> {
+        self.inner.fenced.subscribe()
+    }
+
     /// Sizes of the caches, for metrics.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -230,6 +237,7 @@ impl Store {
             let up_to = inner::frontier(generation);
             self.inner.metrics.measure(generation.items(), up_to);
         }
+        self.inner.metrics.set_fenced(*self.inner.fenced.borrow());
     }
 
     /// Largest value that the driver accepts, bytes; `None` before the first load, or if it reports

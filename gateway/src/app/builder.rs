@@ -139,7 +139,9 @@ impl Builder {
             self.catalog,
             store.clone(),
             shared.metrics.clone(),
-            shared.upstream.probes(Health::new(store.phase(), shutdown)),
+            shared
+                .upstream
+                .probes(Health::new(store.phase(), shutdown).showing_fence(store.fenced())),
             shared.limits.clone(),
         )
         .with_build(build)

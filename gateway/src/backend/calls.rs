@@ -40,6 +40,8 @@ pub struct Description {
     pub time_travel: bool,
     /// Largest value, bytes; 0 if the driver reports none.
     pub value_bytes: u64,
+    /// Whether a fence rejects all writes.
+    pub fenced: bool,
     /// Why the store must not be served any more, if it is retired ([`RETIRED`]).
     pub retired: Option<String>,
 }
@@ -190,6 +192,7 @@ impl Calls {
             driver: format!("{} {}", response.driver, response.driver_version),
             time_travel,
             value_bytes: u64::try_from(value_bytes).unwrap_or(0),
+            fenced: !response.fenced.is_empty(),
             retired: response.fenced.strip_prefix(RETIRED).map(ToOwned::to_owned),
         })
     }

@@ -69,7 +69,7 @@ pub(crate) fn body(
         duplicates,
     } = parse(format, body).map_err(|error| ApiError::unparsed(error, undecodable))?;
     if served.resource().is_built_in() {
-        complete(served, &mut value);
+        complete_type(served, &mut value);
     }
     missing::interpret(&value).map_err(undecodable)?;
     let named = Named::of(&value);
@@ -233,7 +233,7 @@ pub(crate) fn weight(format: Format, body: &[u8]) -> usize {
 }
 
 /// Sets `kind` and `apiVersion` where they are missing, as kube-apiserver does for its own kinds.
-fn complete(served: &Served, value: &mut Value) {
+fn complete_type(served: &Served, value: &mut Value) {
     let Value::Object(object) = value else { return };
     let own = [
         ("kind", served.kind()),

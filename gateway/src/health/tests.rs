@@ -52,6 +52,19 @@ async fn probes_succeed_when_ready() {
 }
 
 #[tokio::test]
+async fn fence_is_shown_and_fails_no_probe() {
+    let (fence, fenced) = watch::channel(true);
+    let health = fixture().health.showing_fence(fenced);
+    check(health.all(Endpoint::Readyz, None), 200, "ok").await;
+    let verbose = "[+]ping ok\n[+]storage ok, but a fence rejects all writes\n\
+        healthz check passed\n";
+    check(health.all(Endpoint::Healthz, Some("verbose")), 200, verbose).await;
+    fence.send_replace(false);
+    let verbose = "[+]ping ok\n[+]storage ok\nhealthz check passed\n";
+    check(health.all(Endpoint::Healthz, Some("verbose")), 200, verbose).await;
+}
+
+#[tokio::test]
 async fn storage_error_fails_readyz_but_not_livez() {
     let Fixture { phase, health, .. } = fixture();
     phase.send_replace(Phase::Initializing {

@@ -43,6 +43,8 @@ pub(super) struct Inner {
     pub(super) phase: signal::Sender<Phase>,
     /// Largest value that the driver accepts; 0 if it reports none.
     pub(super) value_bytes: AtomicU64,
+    /// Whether a fence rejects all writes, as last reported by the driver.
+    pub(super) fenced: signal::Sender<bool>,
     pub(super) metrics: Metrics,
 }
 
@@ -52,6 +54,20 @@ pub(super) fn frontier(generation: &Generation) -> Revision {
 }
 
 impl Inner {
+    /// Records whether a fence rejects writes.
+    pub(super) fn note_fence(&self, fenced: bool) {
+        let changed = self.fenced.send_if_modified(|known| {
+            let changed = *known != fenced;
+            *known = fenced;
+            changed
+        });
+        match (changed, fenced) {
+            (true, true) => tracing::warn!("a fence rejects all writes; reads are served"),
+            (true, false) => tracing::info!("the fence is lifted, writes are served"),
+            (false, _) => {}
+        }
+    }
+
     /// Size of the cached object that an operation changes, bytes; 0 if there is none.
     pub(super) fn cached_bytes(&self, op: &WriteOp) -> usize {
         let generation = self.generation.load();

@@ -21,6 +21,7 @@ pub(super) struct Metrics {
     objects: Family<Resource, Gauge>,
     terminated: Family<Resource, Counter>,
     revision: Gauge,
+    fenced: Gauge,
 }
 
 impl Metrics {
@@ -32,6 +33,8 @@ impl Metrics {
         registry.register(name, help, self.terminated.clone());
         let help = "Revision up to which the objects in memory are complete";
         registry.register("ark_storage_revision", help, self.revision.clone());
+        let help = "1 while a fence rejects all writes";
+        registry.register("ark_storage_fenced", help, self.fenced.clone());
     }
 
     /// Counter of the watches of a resource that are ended.
@@ -39,7 +42,11 @@ impl Metrics {
         self.terminated.get_or_create_owned(&resource.into())
     }
 
-    /// Sets the gauges.
+    pub(super) fn set_fenced(&self, fenced: bool) {
+        self.fenced.set(fenced.into());
+    }
+
+    /// Sets the gauges of the objects.
     pub(super) fn measure(&self, objects: Vec<(ResourceId, usize)>, up_to: Revision) {
         // Also removes the series of resources that are no longer served.
         self.objects.clear();

@@ -7,14 +7,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Backend, Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
+use crate::backend::{Batch, ChangeStream, Error, IdentityWatch, LoadBudget, Reason};
 use crate::store::inner::{Generation, Inner, frontier};
 use crate::store::sync::apply::apply;
 use crate::store::sync::list::list;
 use crate::store::sync::{Reload, ResyncReason, backoff};
 use crate::store::{Phase, ResourceId};
 
-/// Interval at which a follower asks whether the store is retired.
+/// Interval at which a follower asks whether the store is fenced or retired.
 const RETIRED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Applies changes of the backend to one generation of caches.
@@ -44,8 +44,8 @@ impl<'a> Follower<'a> {
         cancel: &CancellationToken,
     ) -> Option<ResyncReason> {
         let mut stream = Some(stream);
-        let backend = self.inner.backend.clone();
-        let mut retired = std::pin::pin!(retired(&backend));
+        let inner = Arc::clone(self.inner);
+        let mut retired = std::pin::pin!(retired(&inner));
         loop {
             let next = async {
                 match &mut stream {
@@ -170,15 +170,16 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// Waits until the store is retired. A driver that does not respond is not an error here: the change
+/// Waits until the store is retired, and records whether it is fenced. A driver that does not respond is not an error here: the change
 /// stream reports it.
-async fn retired(backend: &Backend) -> Error {
+async fn retired(inner: &Inner) -> Error {
     loop {
         tokio::time::sleep(RETIRED_INTERVAL).await;
-        if let Ok(description) = backend.describe().await
-            && let Some(reason) = description.retired
-        {
-            return Error::retired(&reason);
+        if let Ok(description) = inner.backend.describe().await {
+            inner.note_fence(description.fenced);
+            if let Some(reason) = description.retired {
+                return Error::retired(&reason);
+            }
         }
     }
 }

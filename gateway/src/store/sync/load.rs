@@ -25,6 +25,7 @@ pub(super) async fn load(
 ) -> Result<(Arc<Generation>, ChangeStream, Header), Error> {
     let description = inner.backend.describe().await?;
     identity.accept(description.header.epoch);
+    inner.note_fence(description.fenced);
     if let Some(reason) = &description.retired {
         return Err(Error::retired(reason));
     }

@@ -199,3 +199,20 @@ async fn check_retired(server: &TestServer, written: u64) {
         assert!(message.contains("the kinds have moved"), "{message}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fence_is_reported_while_reads_are_served() {
+    let server = TestServer::new().await;
+    let mut fenced = server.store.fenced();
+    assert!(!*fenced.borrow());
+    for (reason, is_fenced) in [("a move", true), ("", false)] {
+        server
+            .fake
+            .fault(|faults| faults.fenced = reason.to_owned());
+        let changed = fenced.wait_for(|fenced| *fenced == is_fenced);
+        let changed = tokio::time::timeout(Duration::from_secs(10), changed).await;
+        changed.expect("in time").expect("a store");
+        assert_eq!(*server.store.phase().borrow(), Phase::Ready);
+        server.list(latest()).await.expect("served");
+    }
+}
