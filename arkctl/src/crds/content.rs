@@ -6,11 +6,9 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 use backend_proto::v1::{ExportRequest, Key};
-use crd_schema::stored;
-use ring::digest::{Context as Digest, SHA256, digest};
-use serde_json::Value;
+use ring::digest::{Context as Digest, SHA256};
 
-use super::entry::Entry;
+use super::entry::{Entry, hash};
 use crate::digest::hex;
 use crate::key;
 use crate::store::Store;
@@ -30,25 +28,6 @@ pub(crate) struct Item {
 /// The objects of some groups.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content(pub(crate) BTreeMap<Path, Item>);
-
-/// Returns the SHA-256 of an object without resourceVersion and apiVersion, and without empty lists and
-/// maps of its metadata: kube-apiserver may store them, and does not return them.
-pub(crate) fn hash(mut object: Value) -> [u8; 32] {
-    stored::strip(&mut object);
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove("apiVersion");
-    }
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|_, value| match value {
-            Value::Array(items) => !items.is_empty(),
-            Value::Object(fields) => !fields.is_empty(),
-            _ => true,
-        });
-    }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, &kube_json::to_vec(&object)).as_ref());
-    hash
-}
 
 pub(crate) fn path(key: &Key) -> Path {
     let Key {

@@ -7,6 +7,7 @@ use crd_schema::SelectableField;
 use crd_schema::stored;
 use jiff::Timestamp;
 use prost_types::Timestamp as Time;
+use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use super::cluster::Kind;
@@ -18,7 +19,7 @@ pub(crate) struct Entry {
     /// The cluster's resourceVersion, which determines the order of new revisions.
     pub(crate) order: i64,
     pub(crate) record: Record,
-    /// See [`super::content::hash`].
+    /// See [`hash`].
     pub(crate) hash: [u8; 32],
 }
 
@@ -53,7 +54,7 @@ impl Entry {
         Ok(Self {
             order,
             record,
-            hash: super::content::hash(object),
+            hash: hash(object),
         })
     }
 
@@ -89,4 +90,23 @@ fn wire(time: Timestamp) -> Time {
         seconds: time.as_second(),
         nanos: time.subsec_nanosecond(),
     }
+}
+
+/// Returns the SHA-256 of an object without resourceVersion and apiVersion, and without empty lists and
+/// maps of its metadata: kube-apiserver may store them, and does not return them.
+pub(crate) fn hash(mut object: Value) -> [u8; 32] {
+    stored::strip(&mut object);
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("apiVersion");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|_, value| match value {
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            _ => true,
+        });
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, &kube_json::to_vec(&object)).as_ref());
+    hash
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::cluster::Kind;
-use super::content::hash;
+use super::entry::hash;
 use super::outgoing::Object;
 use crate::etcd::{Change, Etcd, Found};
 use crate::output::Progress;

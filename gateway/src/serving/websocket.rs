@@ -98,7 +98,7 @@ impl Handshake {
     ) -> Response<Body> {
         let accepted = match self.accept() {
             Ok(accepted) => accepted,
-            Err(rejection) => return rejection,
+            Err(rejection) => return *rejection,
         };
         let (mut head, events) = response.into_parts();
         head.status = StatusCode::SWITCHING_PROTOCOLS;
@@ -113,7 +113,7 @@ impl Handshake {
     }
 
     /// The headers of the response.
-    fn accept(&self) -> Result<HeaderMap, Response<Body>> {
+    fn accept(&self) -> Result<HeaderMap, Box<Response<Body>>> {
         let text = |name| -> &str {
             let value = self.headers.get(name);
             value
@@ -123,7 +123,7 @@ impl Handshake {
         let key = text(SEC_WEBSOCKET_KEY);
         if key.is_empty() {
             let message = "mismatch challenge/response";
-            return Err(rejection(StatusCode::BAD_REQUEST, message));
+            return Err(Box::new(rejection(StatusCode::BAD_REQUEST, message)));
         }
         if text(SEC_WEBSOCKET_VERSION) != VERSION {
             let message = "missing or bad WebSocket Version";
@@ -132,10 +132,10 @@ impl Handshake {
             response
                 .headers_mut()
                 .insert(SEC_WEBSOCKET_VERSION, version);
-            return Err(response);
+            return Err(Box::new(response));
         }
         if !is_uri(text(ORIGIN)) {
-            return Err(rejection(StatusCode::FORBIDDEN, ""));
+            return Err(Box::new(rejection(StatusCode::FORBIDDEN, "")));
         }
         let mut accepted = HeaderMap::new();
         let protocol = text(SEC_WEBSOCKET_PROTOCOL).trim();
@@ -145,7 +145,7 @@ impl Handshake {
                 accepted.insert(SEC_WEBSOCKET_PROTOCOL, one);
             }
             // The server would have to choose, and kube-apiserver does not.
-            _ => return Err(rejection(StatusCode::BAD_REQUEST, "")),
+            _ => return Err(Box::new(rejection(StatusCode::BAD_REQUEST, ""))),
         }
         let accept = derive_accept_key(key.as_bytes());
         if let Ok(accept) = HeaderValue::try_from(accept) {
