@@ -108,7 +108,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let render = |format| format!("{format:?}\n");
-        let server = tokio::spawn(serve(listener, render, stop.clone()));
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, render, stop.clone()));
 
         let text = request(address, "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
@@ -131,6 +132,6 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
 
         stop.cancel();
-        server.await.unwrap();
+        server.join_next().await.unwrap().unwrap();
     }
 }
