@@ -109,7 +109,7 @@ fn managers() -> Vec<Shot> {
     shots
 }
 
-fn apply(path: String, body: String) -> Request {
+fn apply(path: &str, body: String) -> Request {
     let separator = if path.contains('?') { '&' } else { '?' };
     let path = format!("{path}{separator}fieldManager=attacker");
     Request::send(Method::PATCH, path, APPLY, body)
@@ -152,9 +152,9 @@ fn lists() -> Vec<Shot> {
     ] {
         let body = object("forms", seed::SMALL, "", &spec);
         let path = dry_small("forms", "");
-        let request = apply(format!("{path}&force=true"), body.clone());
+        let request = apply(&format!("{path}&force=true"), body.clone());
         shots.push(Shot::new(what, request).expect(expect).largest(16 << 20));
-        let request = apply(path, body);
+        let request = apply(&path, body);
         shots.push(Shot::new(what, request).expect(expect).largest(16 << 20));
     }
     shots
@@ -169,9 +169,9 @@ fn conflicts() -> Vec<Shot> {
     let owned = object("blobs", "owned", "", &spec(1));
     let body = object("blobs", "owned", "", &spec(2));
     let target = object_path("blobs").replace(seed::SMALL, "owned");
-    let mut kubectl = apply(format!("{target}?dryRun=All"), body.clone());
+    let mut kubectl = apply(&format!("{target}?dryRun=All"), body.clone());
     kubectl.path = kubectl.path.replace("=attacker", "=kubectl");
-    let applied = |query: &str| apply(format!("{target}?dryRun=All{query}"), body.clone());
+    let applied = |query: &str| apply(&format!("{target}?dryRun=All{query}"), body.clone());
     vec![
         // 409 from the second round on.
         Shot::new(
@@ -208,12 +208,12 @@ fn depth() -> Vec<Shot> {
                     },
                 );
                 let path = dry_small("blobs", subresource);
-                let request = apply(format!("{path}&force=true"), body);
+                let request = apply(&format!("{path}&force=true"), body);
                 shots.push(Shot::new("a deep apply", request));
             }
         }
         let scale = format!(r#"{{"apiVersion":"autoscaling/v1","kind":"Scale","spec":{value}}}"#);
-        let request = apply(dry_small("forms", "/scale"), scale);
+        let request = apply(&dry_small("forms", "/scale"), scale);
         // It does not conform to the schema of a Scale.
         shots.push(Shot::new("a deep Scale", request).expect(Expect::AnyResponse));
     }
