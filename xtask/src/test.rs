@@ -128,10 +128,6 @@ fn of_the_programs(scratch: &Path) -> Vec<Step> {
             command: binary("scenarios", &["run", "--engine", "both"]),
         },
         Step {
-            name: "random writes against a real kube-apiserver",
-            command: binary("scenarios", &["play", "--seed", "1", "--seconds", "60"]),
-        },
-        Step {
             // Skips the clients for Go, with a line that says so, where its modules are missing.
             name: "client libraries of server-side apply",
             command: binary("scenarios", &["clients"]),
