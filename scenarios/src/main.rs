@@ -134,7 +134,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
     let reference = Reference::find(&repository, print_line).await?;
     match command {
         Command::Run(arguments) => run(&repository, &reference, arguments).await,
-        Command::Play(arguments) => play(repository, &reference, &arguments).await,
+        Command::Play(arguments) => Box::pin(play(repository, &reference, &arguments)).await,
         Command::Clients { under_test } => {
             for kind in [Kind::KubeApiserver, Kind::Standalone] {
                 let engine = Engine::start(kind, &repository, &reference, &under_test).await?;
