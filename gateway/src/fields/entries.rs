@@ -224,6 +224,7 @@ fn same_members(a: &Value, b: &Value, except: &[&str]) -> bool {
     };
     counted(a) == counted(b)
         && a.iter()
+            // bounded: two names at most
             .filter(|(name, _)| !except.contains(&name.as_str()))
             .all(|(name, value)| b.get(name) == Some(value))
 }

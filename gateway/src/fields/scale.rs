@@ -125,8 +125,8 @@ pub(crate) fn apply(
 /// The managers of the replicas, as managers of the Scale.
 fn to_scale(served: &Served, parent: &Managed) -> Managed {
     let mut scale = Managed::default();
-    // bounded: one look-up in a set per manager, along the path of the replicas.
     for (key, parent_owned) in &parent.managers {
+        // bounded: one look-up in a set, along the path of the replicas
         let owns = |path: Path| parent_owned.set.contains(&path);
         if !replicas_in(served, &parent_owned.version).is_some_and(owns) {
             continue;
@@ -161,6 +161,7 @@ fn to_parent(served: &Served, parent: Managed, mut scale: Managed) -> Managed {
             continue;
         }
         if let Some(path) = replicas_in(served, &owned.version)
+            // bounded: as in `to_scale`
             && owned.set.contains(&path)
             // The identity of an update has another version in the Scale, so this removes its
             // replicas, and the loop below gives them back in an entry without a time.
@@ -177,8 +178,8 @@ fn to_parent(served: &Served, parent: Managed, mut scale: Managed) -> Managed {
     let path = replicas_in(served, version);
     let set: FieldSet = path.iter().collect();
     let replicas = Path::fields(["spec", "replicas"]);
-    // bounded: one look-up in a set per manager, along the path of the replicas.
     for (key, owned) in scale.managers {
+        // bounded: as in `to_scale`
         if owned.set.contains(&replicas) {
             let owned = Owned {
                 set: set.clone(),
