@@ -1,11 +1,11 @@
 //! `adopt` and `return`: take kinds over from a cluster's CRDs, and give them back, while clients use
 //! them.
 //!
-//! The cluster holds the state of a move in one ConfigMap ([`state`]). Each step looks at the cluster
+//! The cluster holds the state of a move in one ConfigMap (`state`). Each step looks at the cluster
 //! first and does what is missing, so that a repeated command carries on wherever the last one ended.
 //!
 //! Invariants (docs/adr/0026-adopt-and-return.md):
-//! - one side accepts writes at any time, or none: [`policy`] closes the CRDs before the APIServices
+//! - one side accepts writes at any time, or none: `policy` closes the CRDs before the APIServices
 //!   point at the gateway and opens them after they no longer do; a fence closes the store before;
 //! - the sides are compared while both are closed;
 //! - no client takes a revision of one side to the other: watches on the CRDs are ended by a change

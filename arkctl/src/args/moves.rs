@@ -24,7 +24,7 @@ pub struct Gateway {
     pub service_port: u16,
     /// Address at which arkctl reaches the gateway, such as that of `kubectl port-forward`. Its
     /// certificate must have the name that kube-apiserver verifies, NAME.NAMESPACE.svc. Default:
-    /// https://NAME.NAMESPACE.svc:PORT, which is reachable from pods.
+    /// `https://NAME.NAMESPACE.svc:PORT`, which is reachable from pods.
     #[arg(long, value_name = "URL", help_heading = GATEWAY)]
     pub gateway: Option<String>,
     /// Authority of the gateway's certificate, PEM. Default: ca.crt of the Secret NAME-tls in the
