@@ -1,4 +1,6 @@
 """kubernetes, the official client: typed errors, watches from a version, the dynamic client."""
+import json
+
 import kubernetes
 from kubernetes.client.exceptions import ApiException
 
@@ -40,6 +42,30 @@ def main():
     queries.create(body=query("dynamic"), namespace="default")
     assert queries.get(name="dynamic", namespace="default").spec.input == "hello"
     queries.delete(name="dynamic", namespace="default")
+    apply(queries)
+
+
+def apply(queries):
+    """Two managers apply: a conflict, force, and the removal of what is no longer applied."""
+    applied = queries.server_side_apply(
+        body=query("applied", timeout="1m"), namespace="default", field_manager="one")
+    assert applied.spec.timeout == "1m", applied
+    other = query("applied", timeout="2m")
+    try:
+        queries.server_side_apply(body=other, namespace="default", field_manager="two")
+        raise AssertionError("a conflict is applied")
+    except ApiException as error:
+        causes = json.loads(error.body)["details"]["causes"]
+        assert [cause["field"] for cause in causes] == [".spec.timeout"], causes
+    applied = queries.server_side_apply(
+        body=other, namespace="default", field_manager="two", force_conflicts=True)
+    assert applied.spec.timeout == "2m", applied
+    managers = {(entry.manager, entry.operation) for entry in applied.metadata.managedFields}
+    assert managers == {("one", "Apply"), ("two", "Apply")}, managers
+    applied = queries.server_side_apply(
+        body=query("applied"), namespace="default", field_manager="two")
+    assert applied.spec.timeout != "2m", applied
+    queries.delete(name="applied", namespace="default")
 
 
 main()
