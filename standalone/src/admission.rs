@@ -11,6 +11,7 @@ use api_types::status::{ApiError, Cause};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use gateway::admission::{Attributes, Chain, Gate, Mutate, Operation};
+use gateway::resources::Served;
 use gateway::store::{Freshness, ObjectKey, ResourceId};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -133,6 +134,10 @@ impl Gate for Admission {
 }
 
 impl Mutate for Admission {
+    fn handles(&self, served: &Served, operation: Operation) -> bool {
+        is_namespace(served) && operation != Operation::Delete
+    }
+
     /// Sets the label of a namespace as kube-apiserver does, and the finalizer.
     fn mutate<'a>(
         &'a self,
@@ -140,10 +145,7 @@ impl Mutate for Admission {
         _old: Option<&'a Value>,
         new: Option<&'a mut Value>,
     ) -> BoxFuture<'a, Result<(), ApiError>> {
-        let resource = attributes.served.group_resource();
-        let is_namespace = resource.group.is_empty() && resource.resource == "namespaces";
-        if let Some(new) = new.filter(|_| is_namespace && attributes.operation != Operation::Delete)
-        {
+        if let Some(new) = new {
             let name = Meta::of(new).name().to_owned();
             if !name.is_empty() {
                 new["metadata"]["labels"][NAME_LABEL] = name.into();
@@ -158,6 +160,11 @@ impl Mutate for Admission {
         }
         async { Ok(()) }.boxed()
     }
+}
+
+fn is_namespace(served: &Served) -> bool {
+    let resource = served.group_resource();
+    resource.group.is_empty() && resource.resource == "namespaces"
 }
 
 /// Names of namespaces are labels: `ValidateNamespaceName` in apimachinery.

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::{Attributes, Objects, Operation};
+use crate::resources::Served;
 
 /// Records who manages which field of an object; runs before mutating admission, as in
 /// `k8s.io/apiserver/pkg/endpoints/handlers`.
@@ -44,6 +45,10 @@ pub trait Gate: Send + Sync + Debug {
 
 /// A step that may change the object.
 pub trait Mutate: Send + Sync + Debug {
+    /// Whether the step concerns an operation on a kind. Defaults are applied again only to objects
+    /// that a step concerns.
+    fn handles(&self, served: &Served, operation: Operation) -> bool;
+
     /// Changes or rejects the new object; a delete has none.
     ///
     /// # Errors
@@ -83,11 +88,18 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Whether [`Self::mutate`] has steps for an operation.
+    /// Whether [`Self::mutate`] has steps for an operation on a kind.
     #[must_use]
-    pub fn mutates(&self, operation: Operation) -> bool {
+    pub fn handles(&self, served: &Served, operation: Operation) -> bool {
         let mut gates = self.gates.iter();
-        !self.mutating.is_empty() || gates.any(|gate| gate.handles(operation))
+        self.changes(served, operation) || gates.any(|gate| gate.handles(operation))
+    }
+
+    /// Whether one of these steps may change the object.
+    #[must_use]
+    pub fn changes(&self, served: &Served, operation: Operation) -> bool {
+        let mut steps = self.mutating.iter();
+        steps.any(|step| step.handles(served, operation))
     }
 
     /// Runs the gates and the mutating steps in order.
@@ -106,7 +118,9 @@ impl Chain {
             }
         }
         for step in &self.mutating {
-            step.mutate(attributes, old, new.as_mut()).await?;
+            if step.handles(attributes.served, attributes.operation) {
+                step.mutate(attributes, old, new.as_mut()).await?;
+            }
         }
         Ok(())
     }

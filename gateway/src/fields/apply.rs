@@ -153,7 +153,9 @@ fn tracked(
         object: empty.into(),
         typed,
     };
-    steps::written(attributes, object, live, managed, &writer).map_err(|error| {
+    let written = steps::written(attributes, object, live, managed, &writer);
+    // An object that does not conform to the schema fails in the next step.
+    written.map(Option::unwrap_or_default).map_err(|error| {
         ApiError::internal_plain(format!(
             "failed to create manager for existing fields: {error}"
         ))

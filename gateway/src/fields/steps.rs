@@ -42,11 +42,8 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Arc<Value>>, new:
     };
     if Weight::of(new).memory > MAX_TRACKED {
         // The managers that the client sent stay as they are, or else the stored ones.
-        let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
-        if !entries::is_present(new)
-            && let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut)
-        {
-            metadata.extend(stored.map(|stored| ("managedFields".to_owned(), stored)));
+        if !entries::is_present(new) {
+            keep_stored(old, new);
         }
         return;
     }
@@ -69,15 +66,22 @@ pub(super) fn update(attributes: &Attributes<'_>, old: Option<&Arc<Value>>, new:
         object: live,
         typed,
     };
-    match written(attributes, live, new, managed, &writer) {
-        Ok(managed) => entries::write(&managed, new),
-        Err(error) => {
-            tracing::debug!(%error, "cannot compute the managers of an object");
-            let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
-            if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.extend(stored.map(|stored| ("managedFields".to_owned(), stored)));
-            }
-        }
+    let written = written(attributes, live, new, managed, &writer);
+    let written = written.unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot compute the managers of an object");
+        None
+    });
+    match written {
+        Some(managed) => entries::write(&managed, new),
+        None => keep_stored(old, new),
+    }
+}
+
+/// Gives an object the stored managers.
+fn keep_stored(old: Option<&Arc<Value>>, new: &mut Value) {
+    let stored = old.and_then(|old| Meta::of(old).get("managedFields").cloned());
+    if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.extend(stored.map(|stored| ("managedFields".to_owned(), stored)));
     }
 }
 
@@ -112,18 +116,18 @@ fn known(
     }
 }
 
-/// The managers after `writer` wrote `new` over `live`.
+/// The managers after `writer` wrote `new` over `live`; `None` if one of them does not conform to
+/// the schema, as after a change of it.
 pub(super) fn written(
     attributes: &Attributes<'_>,
     live: Source<'_>,
     new: &mut Value,
     mut managed: Managed,
     writer: &Identity,
-) -> Result<Managed, UpdateError<ValidationErrors>> {
+) -> Result<Option<Managed>, UpdateError<ValidationErrors>> {
     let typed = live.typed;
     let Ok(live) = typed.written(live.object) else {
-        // Stored before the schema changed: the managers stay as they are.
-        return Ok(managed);
+        return Ok(None);
     };
     let shared = Arc::new(std::mem::take(new));
     let updated = typed.written(Arc::clone(&shared)).map(|new| {
@@ -132,7 +136,7 @@ pub(super) fn written(
     });
     *new = Arc::unwrap_or_clone(shared);
     let Ok(updated) = updated else {
-        return Ok(managed);
+        return Ok(None);
     };
     managed.managers = updated?;
     strip(&mut managed, CURRENT);
@@ -140,7 +144,7 @@ pub(super) fn written(
         add(&mut managed, writer.key(), current);
     }
     cap::cap(&mut managed);
-    Ok(managed)
+    Ok(Some(managed))
 }
 
 /// Adds what a write changed to the fields of its manager.

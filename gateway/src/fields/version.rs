@@ -23,6 +23,7 @@ impl Converter for Versions<'_> {
         let typed = typed.ok_or_else(|| ConvertError::MissingVersion(version.to_owned()))?;
         let mut value = object.value().clone();
         value["apiVersion"] = version.into();
-        Ok(typed.written(value)?)
+        // As in kube-apiserver, an object with duplicates has no form in another version.
+        Ok(typed.applied(value)?)
     }
 }

@@ -149,15 +149,16 @@ impl<P: Plan> Candidate<P> {
         chain
             .mutate(&attributes, self.old.as_deref(), &mut self.new)
             .await?;
+        let mutated = chain.changes(&self.target.served, self.operation);
         Ok(Admitted {
             candidate: self,
-            mutated: !chain.mutating.is_empty(),
+            mutated,
         })
     }
 
     /// Continues in the same job if mutating admission has no steps for the operation.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
-        if chain.mutates(self.operation) {
+        if chain.handles(&self.target.served, self.operation) {
             return Ok(Next::Mutate(run.drop_on_pool(self)));
         }
         let admitted = Admitted {

@@ -6,7 +6,8 @@ use api_types::gvk::GroupResource;
 use api_types::status::ApiError;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use gateway::admission::{Attributes, Chain, ManageFields, Mutate, Objects, Review};
+use gateway::admission::{Attributes, Chain, ManageFields, Mutate, Objects, Operation, Review};
+use gateway::resources::Served;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -69,6 +70,10 @@ impl ManageFields for Witness {
 }
 
 impl Mutate for Witness {
+    fn handles(&self, _served: &Served, _operation: Operation) -> bool {
+        true
+    }
+
     fn mutate<'a>(
         &'a self,
         attributes: &'a Attributes<'_>,
