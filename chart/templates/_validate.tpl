@@ -44,10 +44,10 @@
 {{- $problems = append $problems "storage.postgresql: sslClientCertKey and sslClientKeyKey belong together" -}}
 {{- end -}}
 {{- end -}}
-{{- if and $v.apiService.create (eq $v.tls.mode "provided") (not $v.tls.provided.secretName) -}}
+{{- if and (eq $v.tls.mode "provided") (not $v.tls.provided.secretName) -}}
 {{- $problems = append $problems "tls.mode=provided needs tls.provided.secretName, a Secret with tls.crt and tls.key" -}}
 {{- end -}}
-{{- if and (eq $v.tls.mode "provided") (not (or $v.apiService.caBundle $v.apiService.annotations $v.apiService.insecureSkipTLSVerify)) -}}
+{{- if and $v.apiService.create (eq $v.tls.mode "provided") (not (or $v.apiService.caBundle $v.apiService.annotations $v.apiService.insecureSkipTLSVerify)) -}}
 {{- $problems = append $problems "tls.mode=provided needs apiService.caBundle, or an annotation in apiService.annotations by which the cluster injects it" -}}
 {{- end -}}
 {{- if and (ne $v.tls.mode "provided") $v.apiService.caBundle -}}
