@@ -192,7 +192,12 @@ async fn every_write_passes_admission_once() {
         let response = test_server.request(line, body).await;
         assert!(response.code < 300, "{line}: {response:?}");
         let expected = expected.replace("{by}", by);
-        assert_eq!(witness.seen(), all(&expected), "{line}");
+        let mut expected = all(&expected);
+        if line.contains("/scale") {
+            // The managers of a Scale are those of one field of the object: its plan maps them.
+            expected.retain(|call| !call.starts_with("fields "));
+        }
+        assert_eq!(witness.seen(), expected, "{line}");
     }
 }
 
