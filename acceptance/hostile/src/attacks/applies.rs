@@ -42,8 +42,8 @@ const FIELDS_BYTES: usize = 1 << 20;
 /// Managers of one object.
 const MANAGERS: usize = 10_000;
 /// Items of an applied list.
-// Twice as many, in three applies at a time, take 300 MiB.
-const ITEMS: usize = 25000;
+// Four times as many, in three applies at a time, take 300 MiB.
+const ITEMS: usize = 12_000;
 /// Fields of another manager.
 const CONFLICTS: usize = 10_000;
 
