@@ -21,11 +21,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         managers,
     ),
     Attack::requests(
-        "applies/lists",
-        "applies of 50,000 items, tags and map entries, distinct and equal, with and without force",
-        lists,
-    ),
-    Attack::requests(
         "applies/conflicts",
         "applies that conflict with the owner of 10,000 fields, and by kubectl",
         conflicts,
@@ -116,6 +111,8 @@ fn apply(path: &str, body: String) -> Request {
     Request::send(Method::PATCH, path, APPLY, body)
 }
 
+// Not an attack of the suite yet: three at a time take 300 MiB.
+#[allow(dead_code)]
 fn lists() -> Vec<Shot> {
     let parts = |name: fn(usize) -> usize| {
         let items = joined(ITEMS, |n| {
