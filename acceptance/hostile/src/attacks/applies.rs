@@ -21,6 +21,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         managers,
     ),
     Attack::requests(
+        "applies/lists",
+        "applies of 50,000 items, tags and map entries, distinct and equal, with and without force",
+        lists,
+    ),
+    Attack::requests(
         "applies/conflicts",
         "applies that conflict with the owner of 10,000 fields, and by kubectl",
         conflicts,
@@ -37,8 +42,7 @@ const FIELDS_BYTES: usize = 1 << 20;
 /// Managers of one object.
 const MANAGERS: usize = 10_000;
 /// Items of an applied list.
-// Four times as many, in three applies at a time, take 300 MiB.
-const ITEMS: usize = 12_000;
+const ITEMS: usize = 50_000;
 /// Fields of another manager.
 const CONFLICTS: usize = 10_000;
 
@@ -111,8 +115,6 @@ fn apply(path: &str, body: String) -> Request {
     Request::send(Method::PATCH, path, APPLY, body)
 }
 
-// Not an attack of the suite yet: three at a time take 300 MiB.
-#[allow(dead_code)]
 fn lists() -> Vec<Shot> {
     let parts = |name: fn(usize) -> usize| {
         let items = joined(ITEMS, |n| {
