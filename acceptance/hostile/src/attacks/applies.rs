@@ -22,7 +22,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::requests(
         "applies/lists",
-        "applies of 20,000 items, tags and map entries, distinct and equal, with and without force",
+        "applies of 10,000 items, tags and map entries, distinct and equal, with and without force",
         lists,
     ),
     Attack::requests(
@@ -43,7 +43,7 @@ const FIELDS_BYTES: usize = 1 << 20;
 const MANAGERS: usize = 10_000;
 /// Items of an applied list. 50,000 take 280 to 300 MiB: see the consequences in
 /// docs/adr/0024-field-management.md.
-const ITEMS: usize = 20_000;
+const ITEMS: usize = 10_000;
 /// Fields of another manager.
 const CONFLICTS: usize = 10_000;
 
