@@ -111,6 +111,12 @@ impl<I: Item> Event<I> {
         EVENT_OVERHEAD + self.previous.as_ref().map_or(0, |item| item.size())
     }
 
+    /// Returns the bytes of the item that watchers receive.
+    pub(crate) fn encoded(&self) -> usize {
+        let item = self.current.as_ref().or(self.previous.as_ref());
+        item.map_or(0, |item| item.size())
+    }
+
     /// Drops the encodings of a change that is no longer recent.
     pub(crate) fn evict_encodings(&self) {
         for item in self.current.iter().chain(self.last_state.get()) {

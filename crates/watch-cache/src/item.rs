@@ -27,7 +27,8 @@ pub trait Item: Clone + Send + Sync + 'static {
     /// Returns the item with another revision: the last state of a deleted item, at the delete.
     fn with_resource_version(&self, revision: u64) -> Self;
 
-    /// Drops encodings made for watchers: the change that created this item is no longer recent.
+    /// Drops encodings made for watchers, and keeps none from now on: the change that created this
+    /// item is no longer recent.
     fn evict_encodings(&self) {}
 }
 

@@ -11,8 +11,12 @@ use crate::snapshot::{Entry, Items};
 /// revision.
 const CHECKPOINT_EVERY: u64 = 256;
 
-/// Changes older than this many drop the encodings made for watchers.
+/// Changes older than this many keep no encodings made for watchers.
 const RECENT: usize = 512;
+
+/// Bytes of the items of recent changes. A change has several encodings, which are not part of its
+/// cost, so fewer changes of large items are recent.
+const RECENT_BYTES: usize = 16 << 20;
 
 /// Changes in revision order, numbered without gaps, and checkpoints among them.
 pub(crate) struct Ring<I: Item> {
@@ -22,6 +26,9 @@ pub(crate) struct Ring<I: Item> {
     /// Every change above this revision is retained.
     floor: u64,
     bytes: usize,
+    /// How many of the newest changes are recent, and the bytes of their items.
+    recent: usize,
+    recent_bytes: usize,
     /// State right after some revisions at or above `floor`.
     checkpoints: BTreeMap<u64, Items<I>>,
     pub(crate) closed: bool,
@@ -35,6 +42,8 @@ impl<I: Item> Ring<I> {
             first: 0,
             floor,
             bytes: 0,
+            recent: 0,
+            recent_bytes: 0,
             checkpoints,
             closed: false,
         }
@@ -47,9 +56,14 @@ impl<I: Item> Ring<I> {
             self.checkpoints.insert(event.revision(), after.clone());
         }
         self.bytes += event.cost();
+        self.recent += 1;
+        self.recent_bytes += event.encoded();
         self.events.push_back(event);
-        if let Some(cooled) = self.events.len().checked_sub(RECENT + 1) {
-            self.events[cooled].evict_encodings();
+        while self.recent > RECENT || (self.recent > 1 && self.recent_bytes > RECENT_BYTES) {
+            let oldest = &self.events[self.events.len() - self.recent];
+            oldest.evict_encodings();
+            self.recent_bytes -= oldest.encoded();
+            self.recent -= 1;
         }
         seq
     }
@@ -61,6 +75,10 @@ impl<I: Item> Ring<I> {
         };
         self.first += 1;
         self.bytes -= event.cost();
+        if self.recent > self.events.len() {
+            self.recent = self.events.len();
+            self.recent_bytes -= event.encoded();
+        }
         self.floor = event.revision();
         self.checkpoints = self.checkpoints.split_off(&self.floor);
         true

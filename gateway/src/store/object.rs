@@ -31,7 +31,14 @@ pub struct Labels(pub(super) Box<[(Arc<str>, Box<str>)]>);
 /// Cached encodings of an object, each produced once and shared. The lock covers only the list: an
 /// encoding is produced in its own slot, so that it delays no reader of another.
 #[derive(Debug, Default)]
-pub struct EncodedCache(Mutex<Vec<(u64, Arc<OnceLock<Bytes>>)>>);
+pub struct EncodedCache(Mutex<Encodings>);
+
+#[derive(Debug, Default)]
+struct Encodings {
+    slots: Vec<(u64, Arc<OnceLock<Bytes>>)>,
+    /// No frame is kept any more.
+    cooled: bool,
+}
 
 /// Sets `metadata.resourceVersion` to `revision`, at its place in key order; `None` if the bytes
 /// are not a JSON object with an object `metadata`. An object that was stored at a revision is
@@ -131,31 +138,49 @@ impl EncodedCache {
     /// The encoding of `key`, produced by `encode` at the first call. Concurrent callers wait for
     /// it. The caller defines the keys: one per representation (version, media type, columns).
     pub fn get_or_encode(&self, key: u64, encode: impl FnOnce() -> Bytes) -> Bytes {
-        let slot = {
-            let mut slots = self.0.lock();
-            match slots.iter().find(|(candidate, _)| *candidate == key) {
-                Some((_, slot)) => Arc::clone(slot),
-                None => {
-                    let slot = Arc::<OnceLock<Bytes>>::default();
-                    slots.push((key, Arc::clone(&slot)));
-                    slot
-                }
-            }
-        };
+        let slot = self.0.lock().slot(key);
         slot.get_or_init(encode).clone()
+    }
+
+    /// As [`Self::get_or_encode`], for an encoding of the object's change that only watchers
+    /// receive. It is not kept if the change is not recent, as for a watch that starts in the past:
+    /// the frames of a history are larger than the history.
+    pub fn get_or_encode_frame(&self, key: u64, encode: impl FnOnce() -> Bytes) -> Bytes {
+        let slot = {
+            let mut encodings = self.0.lock();
+            (!encodings.cooled).then(|| encodings.slot(key))
+        };
+        match slot {
+            Some(slot) => slot.get_or_init(encode).clone(),
+            None => encode(),
+        }
     }
 
     /// Whether the encoding of `key` exists.
     #[must_use]
     pub fn has(&self, key: u64) -> bool {
-        let slots = self.0.lock();
-        let mut slots = slots.iter();
+        let encodings = self.0.lock();
+        let mut slots = encodings.slots.iter();
         slots.any(|(candidate, slot)| *candidate == key && slot.get().is_some())
     }
 
-    /// Drops all encodings to free their memory.
-    pub(super) fn clear(&self) {
-        *self.0.lock() = Vec::new();
+    /// Drops all encodings to free their memory, and keeps no frame from now on.
+    pub(super) fn cool(&self) {
+        *self.0.lock() = Encodings {
+            slots: Vec::new(),
+            cooled: true,
+        };
+    }
+}
+
+impl Encodings {
+    fn slot(&mut self, key: u64) -> Arc<OnceLock<Bytes>> {
+        if let Some((_, slot)) = self.slots.iter().find(|(candidate, _)| *candidate == key) {
+            return Arc::clone(slot);
+        }
+        let slot = Arc::<OnceLock<Bytes>>::default();
+        self.slots.push((key, Arc::clone(&slot)));
+        slot
     }
 }
 
@@ -183,5 +208,27 @@ impl Stored {
             bytes: bytes.unwrap_or_else(|| self.bytes.clone()),
             encodings: EncodedCache::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::EncodedCache;
+
+    #[test]
+    fn frames_are_kept_only_while_the_change_is_recent() {
+        let cache = EncodedCache::default();
+        let encode = |text: &'static [u8]| move || Bytes::from_static(text);
+        assert_eq!(cache.get_or_encode_frame(1, encode(b"first")), "first");
+        assert_eq!(cache.get_or_encode_frame(1, encode(b"again")), "first");
+        cache.cool();
+        assert!(!cache.has(1));
+        assert_eq!(cache.get_or_encode_frame(1, encode(b"again")), "again");
+        assert!(!cache.has(1));
+        // Other encodings are read at every list, whatever the age of the change.
+        assert_eq!(cache.get_or_encode(2, encode(b"row")), "row");
+        assert!(cache.has(2));
     }
 }

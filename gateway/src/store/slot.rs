@@ -115,7 +115,7 @@ impl Item for Slot {
 
     fn evict_encodings(&self) {
         if let Self::Readable(object) = self {
-            object.encodings().clear();
+            object.encodings().cool();
         }
     }
 }

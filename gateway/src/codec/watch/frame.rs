@@ -282,7 +282,7 @@ impl Recipe {
                 }
             }
         };
-        let shared = object.encodings().get_or_encode(key, encode);
+        let shared = object.encodings().get_or_encode_frame(key, encode);
         if shared.is_empty() {
             return Err(failed.unwrap_or_else(unreadable));
         }
@@ -373,7 +373,7 @@ impl Heavy {
         self.object.bytes().len()
     }
 
-    /// Encodes the frame. None for a shared frame, which is then cached with the object.
+    /// Encodes the frame. None for a shared frame that is now cached with the object.
     ///
     /// # Errors
     /// If the object cannot be encoded.
@@ -385,9 +385,10 @@ impl Heavy {
             columns,
         } = self;
         if let Some(kind) = kind
-            && recipe.shared(kind, &object)?.is_some()
+            && let Some(shared) = recipe.shared(kind, &object)?
         {
-            return Ok(None);
+            let cached = !recipe.is_heavy(Some(kind), &object);
+            return Ok((!cached).then_some(shared));
         }
         let mut frame = Vec::new();
         let kind = kind.map_or("ADDED", type_of);
