@@ -1,5 +1,7 @@
 //! Server-side apply: the merged object and its managers.
 
+use std::sync::Arc;
+
 use api_types::gvk::GroupVersion;
 use api_types::meta::Meta;
 use api_types::status::{ApiError, Cause, Details, Reason};
@@ -20,7 +22,7 @@ const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The partial object of the body.
-    pub object: Value,
+    pub object: Arc<Value>,
     /// Whether fields are taken from other managers.
     pub force: bool,
 }
@@ -55,7 +57,7 @@ pub(crate) fn apply(
     if entries::is_present(&config.object) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let applied = typed.applied(config.object.clone()).map_err(|error| {
+    let applied = typed.applied(Arc::clone(&config.object)).map_err(|error| {
         let shown = shown(&config.object);
         ApiError::internal_plain(format!(
             "failed to create typed patch object ({shown}): {error}"

@@ -7,6 +7,8 @@
 //! Sources: `k8s.io/apimachinery/pkg/util/managedfields/scalehandler.go`, and `ScaleREST` of
 //! `apiextensions-apiserver/pkg/registry/customresource/etcd.go`.
 
+use std::sync::Arc;
+
 use api_types::status::ApiError;
 use serde_json::Value;
 use structured_merge::{FieldSet, Owned, Path};
@@ -92,7 +94,7 @@ pub(crate) fn apply(
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
     let shown = apply::shown(&config.object);
-    let applied = typed.applied(config.object.clone()).map_err(|error| {
+    let applied = typed.applied(Arc::clone(&config.object)).map_err(|error| {
         ApiError::internal_plain(format!(
             "failed to create typed patch object ({shown}): {error}"
         ))

@@ -84,7 +84,7 @@ async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, AppliedBody), A
         )));
     }
     let body = AppliedBody {
-        object: value,
+        object: value.into(),
         duplicates,
         options,
         weight,

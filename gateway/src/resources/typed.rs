@@ -87,7 +87,10 @@ impl Typed {
     ///
     /// # Errors
     /// If it does not conform to the schema.
-    pub(crate) fn applied(&self, config: Value) -> Result<TypedValue, ValidationErrors> {
+    pub(crate) fn applied(
+        &self,
+        config: impl Into<Arc<Value>>,
+    ) -> Result<TypedValue, ValidationErrors> {
         let options = Options {
             duplicates: false,
             depth: MAX_DEPTH,
