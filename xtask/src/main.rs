@@ -14,6 +14,7 @@ mod images;
 mod proto;
 mod python;
 mod quickstart;
+mod reference;
 mod run;
 mod test;
 mod tidy;
@@ -35,6 +36,8 @@ enum Command {
     Images(images::Options),
     /// Run the conformance suite against the example driver in Python, with the built suite.
     ExampleDriver,
+    /// Write the reference pages of flags, values and metrics from the built programs.
+    Reference(reference::Options),
     /// Run the program of each client library against a built standalone server.
     Clients(clients::Options),
     /// Check licences, banned crates and sources of all dependencies.
@@ -61,6 +64,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Images(options) => images::run(&options),
         Command::ExampleDriver => python::check_example_driver(),
+        Command::Reference(options) => reference::run(&options),
         Command::Clients(options) => clients::run(&options),
         Command::Deny => deny::run(),
         Command::Proto => proto::check(),

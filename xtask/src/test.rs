@@ -119,6 +119,10 @@ fn of_the_programs(scratch: &Path) -> Vec<Step> {
             command: cargo(&["xtask", "example-driver"]),
         },
         Step {
+            name: "reference pages",
+            command: cargo(&["xtask", "reference", "--check"]),
+        },
+        Step {
             // Skips the libraries whose language or registry is missing, with a line for each.
             name: "client libraries",
             command: cargo(&["xtask", "clients"]),
