@@ -19,8 +19,7 @@ use crate::telemetry::Metrics;
 
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-const SELF_SUBJECT_ACCESS_REVIEWS: &str =
-    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const SELF_SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
 /// Asks kube-apiserver who tokens belong to.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use api_types::status::{ApiError, Details, Reason};
 use serde_json::{Map, Value};
 
 use super::duplicate;
-use kube_json::{MAX_DEPTH, Weight};
 use error::Inapplicable;
+use kube_json::{MAX_DEPTH, Weight};
 use pointer::Pointer;
 use tree::Node;
 
@@ -151,11 +151,7 @@ fn rejected() -> ApiError {
 }
 
 /// A path of an operation, or the library's text for its absence.
-fn path_of<'a>(
-    operation: &'a Map<String, Value>,
-    key: &str,
-    op: &str,
-) -> Result<&'a str, String> {
+fn path_of<'a>(operation: &'a Map<String, Value>, key: &str, op: &str) -> Result<&'a str, String> {
     let path = operation.get(key).and_then(Value::as_str);
     path.ok_or_else(|| {
         let missing = match (op, key) {

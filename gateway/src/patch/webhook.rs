@@ -70,15 +70,21 @@ mod tests {
         );
         check(
             &json!([{"op": "add", "path": "/a/b/9", "value": 3}]),
-            Err("error in add for path: '/a/b/9': Unable to access invalid index: 9: invalid index referenced"),
+            Err(
+                "error in add for path: '/a/b/9': Unable to access invalid index: 9: invalid index referenced",
+            ),
         );
         check(
             &json!([{"op": "add", "path": "/a/b/x", "value": 3}]),
-            Err("error in add for path: '/a/b/x': value was not a proper array index: 'x': strconv.Atoi: parsing \"x\": invalid syntax"),
+            Err(
+                "error in add for path: '/a/b/x': value was not a proper array index: 'x': strconv.Atoi: parsing \"x\": invalid syntax",
+            ),
         );
         check(
             &json!([{"op": "remove", "path": "/d"}]),
-            Err("error in remove for path: '/d': Unable to remove nonexistent key: d: missing value"),
+            Err(
+                "error in remove for path: '/d': Unable to remove nonexistent key: d: missing value",
+            ),
         );
         check(
             &json!([{"op": "replace", "path": "/a/b/7", "value": 0}]),

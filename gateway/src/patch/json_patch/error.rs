@@ -38,7 +38,9 @@ impl Inapplicable {
     pub(super) fn in_add(&self, path: &str) -> String {
         match self {
             Self::NoContainer => {
-                format!("add operation does not apply: doc is missing path: \"{path}\": missing value")
+                format!(
+                    "add operation does not apply: doc is missing path: \"{path}\": missing value"
+                )
             }
             _ => format!("error in add for path: '{path}': {}", self.insert_detail()),
         }
@@ -115,7 +117,10 @@ impl Inapplicable {
                 "copy operation does not apply: doc is missing destination path: {path}: missing \
                  value"
             ),
-            _ => format!("error while adding value during copy: {}", self.insert_detail()),
+            _ => format!(
+                "error while adding value during copy: {}",
+                self.insert_detail()
+            ),
         }
     }
 

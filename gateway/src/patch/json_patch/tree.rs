@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::error::Inapplicable;
 use super::chunks::Chunks;
+use super::error::Inapplicable;
 use super::pointer::{index, no_index};
 
 /// A value of the document. A container is opened one level at a time, on the path to a changed
