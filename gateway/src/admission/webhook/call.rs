@@ -82,10 +82,8 @@ pub(super) async fn call(
         reason: format!("failed to call webhook: {}", failure.text()),
         code: failure.code(),
     })?;
-    let kind = hook.kind;
+    let (kind, weight) = (hook.kind, body.len());
     let read = move |_: &Run| response::read(&body, &uid, version, kind);
-    // The response counts as much as its bytes.
-    let weight = objects.object.as_ref().map_or(0, bytes::Bytes::len);
     let read = compute.run_accepted(weight, read).await;
     let decision = read.map_err(|unusable| match unusable {
         Unusable::Undecodable(text) => Failure::Calling {
