@@ -30,6 +30,9 @@
 {{- if $v.authorization.trustFrontProxy }}
 - --authorization-trust-front-proxy
 {{- end }}
+{{- with $v.policy.thirdPartyWebhooks }}
+- "--webhook-admission={{ if not .enabled }}off{{ else if .required }}required{{ else }}best-effort{{ end }}"
+{{- end }}
 - "--max-requests-inflight={{ $v.gateway.maxRequestsInflight }}"
 - "--max-mutating-requests-inflight={{ $v.gateway.maxMutatingRequestsInflight }}"
 - "--watch-cache-bytes={{ $v.gateway.watchCacheBytes }}"

@@ -5,8 +5,12 @@
 
 pub mod attributes;
 pub mod chain;
+pub mod metrics;
 pub mod namespace_lifecycle;
+pub mod webhook;
 
 pub use attributes::{Attributes, Objects, Operation, Options};
 pub use chain::{Chain, Gate, ManageFields, Mutate, Review};
+pub use metrics::StepMetrics;
 pub use namespace_lifecycle::NamespaceLifecycle;
+pub use webhook::Webhooks;

@@ -5,6 +5,7 @@
 
 mod serve;
 
+mod admission;
 mod delegation;
 mod front_proxy;
 mod kinds;
@@ -14,6 +15,7 @@ mod tuning;
 
 mod size;
 
+pub use admission::{Admission, AdmissionFlags, ConfigFileError, WebhookAdmission};
 pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
@@ -51,6 +53,8 @@ pub struct Server {
     pub max_writes: usize,
     /// What is delegated to kube-apiserver.
     pub delegation: Delegation,
+    /// Steps of admission that need the cluster.
+    pub admission: Admission,
     /// Where metrics are served without credentials; `None` serves them to authorized users only.
     pub metrics: Option<SocketAddr>,
     /// How long requests are served after the start of a shutdown.
@@ -89,6 +93,22 @@ pub enum Error {
     /// A path that is always allowed is invalid.
     #[error("--authorization-always-allow-paths: {0}")]
     AlwaysAllowPath(#[from] InvalidPath),
+    /// No admission plugin has this name.
+    #[error("{list}-admission-plugins plugin {name:?} is unknown: the plugins are {known}")]
+    UnknownPlugin {
+        /// `enable` or `disable`.
+        list: &'static str,
+        /// The given name.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// A plugin is both enabled and disabled.
+    #[error("[{0}] in enable-admission-plugins and disable-admission-plugins overlapped")]
+    OverlappingPlugin(String),
+    /// The configuration of admission plugins is unusable.
+    #[error("--admission-control-config-file: {0}")]
+    AdmissionConfig(#[from] ConfigFileError),
     /// A header name that HTTP does not allow.
     #[error("--{flag}: {name:?} is not a valid header name")]
     HeaderName {

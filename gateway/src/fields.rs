@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::admission::{Attributes, ManageFields};
 
 pub(crate) use apply::{Config, apply};
-pub(crate) use entries::keep_times;
+pub(crate) use entries::{keep_times, keep_valid, managers};
 pub(crate) use scale::{Replicas, apply as apply_scale, update as update_scale};
 
 /// The step of field management in the admission chain.

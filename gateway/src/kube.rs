@@ -3,7 +3,8 @@
 //!
 //! [`Cluster`] holds one client per purpose. [`reviews`] asks who a token belongs to and whether a
 //! request is allowed; [`Answers`] bounds how often. [`informer`] follows the trust anchors of
-//! kube-apiserver and the namespaces. [`secret`] and [`api_service`] keep and publish the
+//! kube-apiserver, the namespaces and the webhook configurations; [`services`] finds the addresses of
+//! webhooks. [`secret`] and [`api_service`] keep and publish the
 //! certificate of this server.
 
 pub mod client;
@@ -20,6 +21,7 @@ pub mod informer;
 
 pub mod api_service;
 pub mod secret;
+pub mod services;
 
 pub use answers::Answers;
 pub use api_service::{ApiService, ApiServices};
@@ -27,3 +29,4 @@ pub use call::Error;
 pub use client::{Client, Cluster, ConnectError, Kubeconfigs};
 pub use metrics::{CacheMetrics, RequestMetrics};
 pub use secret::{ObjectName, Secret, Secrets};
+pub use services::Services;

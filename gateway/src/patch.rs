@@ -7,6 +7,7 @@
 mod json_patch;
 mod merge_patch;
 mod strategic;
+mod webhook;
 
 use api_types::media_type::PatchType;
 use api_types::options::FieldValidation;
@@ -16,6 +17,8 @@ use serde_json::Value;
 
 use crate::compute::INLINE;
 use json_patch::JsonPatch;
+
+pub(crate) use webhook::WebhookPatch;
 
 /// A parsed patch.
 #[derive(Debug)]

@@ -31,13 +31,14 @@ use api_types::revision::Revision;
 use api_types::status::ApiError;
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use self::contention::{Contention, Turn};
 use self::plan::Plan;
 use crate::admission::Chain;
 use crate::authz::Permit;
 use crate::compute::{Client, Run};
-use crate::request::Warnings;
+use crate::request::{Annotations, Warnings};
 use crate::resources::Served;
 use crate::store::{ObjectKey, Origin, Store, set_resource_version};
 use crate::strategy::owners;
@@ -65,8 +66,12 @@ pub(crate) struct Target {
     pub name: Arc<str>,
     /// Whether the write is a dry run.
     pub dry_run: bool,
+    /// Deadline of the request.
+    pub deadline: Option<Instant>,
     /// Warnings for the client.
     pub warnings: Warnings,
+    /// Annotations for the audit event.
+    pub annotations: Annotations,
 }
 
 /// Result of a write.

@@ -1,5 +1,6 @@
 //! Properties of a request that are known before a handler runs.
 
+pub mod annotations;
 pub mod context;
 pub mod deadline;
 pub(crate) mod id;
@@ -7,6 +8,7 @@ pub mod probe;
 pub mod user;
 pub mod warnings;
 
+pub use annotations::Annotations;
 pub use context::Context;
 pub use user::User;
 pub use warnings::Warnings;

@@ -5,5 +5,5 @@ mod view;
 
 mod object;
 
-pub(crate) use object::{ScaleObject, document, from_body};
+pub(crate) use object::{ScaleObject, apply_view, document, from_body, view};
 pub(crate) use view::ScaleView;

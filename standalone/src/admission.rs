@@ -134,17 +134,18 @@ impl Gate for Admission {
 }
 
 impl Mutate for Admission {
-    fn handles(&self, served: &Served, operation: Operation) -> bool {
-        is_namespace(served) && operation != Operation::Delete
+    fn handles(&self, attributes: &Attributes<'_>) -> bool {
+        is_namespace(attributes.served) && attributes.operation != Operation::Delete
     }
 
     /// Sets the label of a namespace as kube-apiserver does, and the finalizer.
     fn mutate<'a>(
         &'a self,
         attributes: &'a Attributes<'_>,
-        _old: Option<&'a Value>,
+        _old: Option<&'a Arc<Value>>,
         new: Option<&'a mut Value>,
-    ) -> BoxFuture<'a, Result<(), ApiError>> {
+    ) -> BoxFuture<'a, Result<bool, ApiError>> {
+        let changed = new.is_some();
         if let Some(new) = new {
             let name = Meta::of(new).name().to_owned();
             if !name.is_empty() {
@@ -158,7 +159,7 @@ impl Mutate for Admission {
                 new["metadata"]["finalizers"] = json!(finalizers);
             }
         }
-        async { Ok(()) }.boxed()
+        async move { Ok(changed) }.boxed()
     }
 }
 

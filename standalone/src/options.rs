@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
-use gateway::config::{Delegation, Kinds, Monitoring, Server, Tuning};
+use gateway::config::{Admission, Delegation, Kinds, Monitoring, Server, Tuning};
 use gateway::serving::tls;
 use pki::Pki;
 
@@ -148,6 +148,7 @@ impl Standalone {
             shutdown_delay: Duration::ZERO,
             self_managed: None,
             delegation: Delegation::default(),
+            admission: Admission::default(),
         }
     }
 }

@@ -98,6 +98,7 @@ apiService: {annotations: {a: b}, groupPriorityMinimum: 2000}
 service: {port: 6443, annotations: {a: b}, ipFamilyPolicy: SingleStack, ipFamilies: [IPv4]}
 serviceAccount: {name: account, annotations: {a: b}}
 authorization: {trustFrontProxy: true}
+policy: {thirdPartyWebhooks: {enabled: true, required: false}}
 resourceDefinitions: {configMaps: [kinds-a, kinds-b]}
 flowSchemas: {reviewsPriorityLevel: workload-high}
 networkPolicy: {controlPlaneCIDRs: [10.0.0.0/28, 'fd00::/64'], extraIngressFrom: [{podSelector: {}}],

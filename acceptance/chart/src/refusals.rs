@@ -14,6 +14,10 @@ const REFUSED: &[(&[&str], &str)] = &[
         "at '/gateway': additional properties 'port'",
     ),
     (
+        &["policy: {cel: {enabled: true}}"],
+        "at '/policy/cel/enabled'",
+    ),
+    (
         &["storage: {driver: mysql}"],
         "at '/storage/driver': value must be one of",
     ),

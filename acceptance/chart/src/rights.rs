@@ -19,6 +19,9 @@ const REVIEWS: &[&str] = &[
     "create tokenreviews.authentication.k8s.io",
     "create subjectaccessreviews.authorization.k8s.io",
     "get,list,watch namespaces",
+    "get services",
+    "get,list,watch mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "get,list,watch validatingwebhookconfigurations.admissionregistration.k8s.io",
 ];
 const API_SERVICES: &str = "get,list,watch,patch apiservices.apiregistration.k8s.io \
     v1alpha1.ark.mckinsey.com,v1prealpha1.ark.mckinsey.com";

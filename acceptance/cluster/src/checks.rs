@@ -12,6 +12,7 @@ mod rbac;
 mod rotation;
 mod self_managed;
 mod verbs;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -71,6 +72,11 @@ fn normal_service() -> Vec<Check> {
             name: "can-i",
             what: "kubectl auth can-i answers for our kinds; view and edit contain Ark's kinds",
             run: |world| Box::pin(rbac::can_i(world)),
+        },
+        Check {
+            name: "webhooks",
+            what: "admission webhooks decide, patch, warn and fail as on CRDs, and get the same reviews",
+            run: |world| Box::pin(webhooks::as_crds(world)),
         },
         Check {
             name: "direct-port",

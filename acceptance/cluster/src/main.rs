@@ -9,6 +9,7 @@ mod load;
 mod moves;
 mod poll;
 mod users;
+mod webhook_server;
 mod world;
 
 use std::process::ExitCode;

@@ -21,6 +21,8 @@ pub struct Status {
     pub message: String,
     /// Machine-readable reason; `None` for unclassified errors.
     pub reason: Option<Reason>,
+    /// A reason that is none of Kubernetes', as an admission webhook may state it; may be empty.
+    pub other_reason: String,
     /// Details of the reason.
     pub details: Option<Details>,
     /// The HTTP code, 0 if unset.
@@ -79,6 +81,28 @@ pub enum Reason {
     ServiceUnavailable,
 }
 
+/// All reasons.
+const ALL: [Reason; 18] = [
+    Reason::Unauthorized,
+    Reason::Forbidden,
+    Reason::NotFound,
+    Reason::AlreadyExists,
+    Reason::Conflict,
+    Reason::Gone,
+    Reason::Invalid,
+    Reason::ServerTimeout,
+    Reason::Timeout,
+    Reason::TooManyRequests,
+    Reason::BadRequest,
+    Reason::MethodNotAllowed,
+    Reason::NotAcceptable,
+    Reason::RequestEntityTooLarge,
+    Reason::UnsupportedMediaType,
+    Reason::InternalError,
+    Reason::Expired,
+    Reason::ServiceUnavailable,
+];
+
 impl Reason {
     /// The name on the wire.
     #[must_use]
@@ -125,6 +149,26 @@ impl Reason {
             Self::ServiceUnavailable => 503,
             Self::Timeout => 504,
         }
+    }
+}
+
+impl Status {
+    /// The reason on the wire; empty if there is none.
+    #[must_use]
+    pub fn reason_text(&self) -> &str {
+        match self.reason {
+            Some(reason) => reason.as_str(),
+            None => &self.other_reason,
+        }
+    }
+}
+
+impl Reason {
+    /// The reason with this name on the wire.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        // bounded: a fixed list.
+        ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 }
 

@@ -79,10 +79,11 @@ fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> f32 {
 }
 
 /// Converts OpenMetrics to version 0.0.4. There a counter is declared by the full name of its
-/// series, `info` and `unknown` are no types, and units and the end mark are unknown.
+/// series, `info` and `unknown` are no types, and units and the end mark are unknown. A counter whose
+/// name ends with `_count` has no further suffix: kube-apiserver has such names.
 fn text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 256);
-    let mut help = None;
+    let (mut help, mut unsuffixed) = (None, None);
     for line in open_metrics.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             help = rest.split_once(' ');
@@ -90,7 +91,9 @@ fn text(open_metrics: &str) -> String {
             .strip_prefix("# TYPE ")
             .and_then(|rest| rest.split_once(' '))
         {
+            unsuffixed = Some(name).filter(|_| kind == "counter" && name.ends_with("_count"));
             let (suffix, kind) = match kind {
+                "counter" if unsuffixed.is_some() => ("", "counter"),
                 "counter" => ("_total", "counter"),
                 "info" => ("_info", "gauge"),
                 "unknown" => ("", "untyped"),
@@ -102,7 +105,11 @@ fn text(open_metrics: &str) -> String {
             }
             let _ = writeln!(text, "# TYPE {name}{suffix} {kind}");
         } else if !line.starts_with('#') {
-            text.push_str(line);
+            let rest = unsuffixed.and_then(|name| line.strip_prefix(name)?.strip_prefix("_total"));
+            match (unsuffixed, rest) {
+                (Some(name), Some(rest)) => text.extend([name, rest]),
+                _ => text.push_str(line),
+            }
             text.push('\n');
         }
     }
@@ -124,6 +131,7 @@ mod tests {
         let mut registry = Registry::default();
         let info = Info::new([("version", "1")]);
         registry.register("app_build", "The build", info);
+        registry.register("app_error_count", "Errors", Counter::<u64>::default());
         let requests = Family::<Vec<(String, String)>, Counter>::default();
         let labels = vec![("code".to_owned(), "a \"quoted\" # {".to_owned())];
         requests.get_or_create(&labels).inc();
@@ -141,6 +149,9 @@ mod tests {
         let expected = "# HELP app_build_info The build.\n\
                         # TYPE app_build_info gauge\n\
                         app_build_info{version=\"1\"} 1\n\
+                        # HELP app_error_count Errors.\n\
+                        # TYPE app_error_count counter\n\
+                        app_error_count 0\n\
                         # HELP app_requests_total Requests.\n\
                         # TYPE app_requests_total counter\n\
                         app_requests_total{code=\"a \\\"quoted\\\" # {\"} 1\n\

@@ -2,10 +2,13 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/admission.Attributes`.
 
+use std::sync::Arc;
+
 use api_types::options::{CreateOptions, DeleteOptions, PatchOptions, UpdateOptions};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::request::User;
+use crate::request::{Annotations, User, Warnings};
 use crate::resources::Served;
 
 /// Attributes that do not change while a write is processed.
@@ -31,15 +34,22 @@ pub struct Attributes<'a> {
     pub dry_run: bool,
     /// The field manager of the request, or the default from its user agent.
     pub field_manager: &'a str,
+    /// Deadline of the request; none for a caller that waits itself.
+    pub deadline: Option<Instant>,
+    /// Collects warnings for the client.
+    pub warnings: &'a Warnings,
+    /// Collects annotations for the audit event.
+    pub annotations: &'a Annotations,
 }
 
-/// The object before and after the write, in the version of the request.
+/// The object before and after the write, in the version of the request. Shared, so that a step may
+/// encode it on the pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Objects<'a> {
     /// None for a create.
-    pub old: Option<&'a Value>,
+    pub old: Option<&'a Arc<Value>>,
     /// None for a delete.
-    pub new: Option<&'a Value>,
+    pub new: Option<&'a Arc<Value>>,
 }
 
 /// Operation of a write, as admission webhooks name it.
@@ -51,6 +61,18 @@ pub enum Operation {
     Update,
     /// A deletion, including one that finalizers delay.
     Delete,
+}
+
+impl Operation {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// The options of the request.

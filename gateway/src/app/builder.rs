@@ -130,10 +130,12 @@ impl Builder {
 
     fn service(self, build: Build) -> Result<InProcess, Error> {
         let (backend, config) = (self.config.backend.clone(), self.config.store);
-        let shared = Shared::new(self.upstream, self.config, self.limits)?;
+        let mut shared = Shared::new(self.upstream, self.config, self.limits)?;
         let codec = Arc::new(self.catalog.clone());
         let (compute, workers) = Pool::start(self.threads).map_err(Error::Threads)?;
-        let (store, task) = Store::new(&backend, codec, config, compute);
+        let (store, task) = Store::new(&backend, codec, config, compute.clone());
+        let (upstream, metrics) = (&mut shared.upstream, &shared.metrics);
+        let admission = upstream.admission(self.admission, metrics, compute);
         let shutdown = shared.lifecycle.shutdown_initiated.clone();
         let api = Api::new(
             self.catalog,
@@ -145,7 +147,7 @@ impl Builder {
             shared.limits.clone(),
         )
         .with_build(build)
-        .with_admission(shared.upstream.admission(self.admission))
+        .with_admission(admission)
         .with_authorizers(shared.authorizers.clone());
         Ok(shared.service(api, Some(Storage { task, workers })))
     }

@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::named::named;
-use crate::admission::{Chain, NamespaceLifecycle};
+use crate::admission::webhook::{self, WebhookMetrics};
+use crate::admission::{Chain, NamespaceLifecycle, StepMetrics, Webhooks};
 use crate::auth::{Authenticators, BearerToken, Certificates};
 use crate::authz::{Authorizers, PrivilegedGroups, SubjectAccessReview, TrustFrontProxy};
+use crate::compute::Pool;
 use crate::config::{self, Delegation};
 use crate::fields::FieldManagement;
 use crate::health::Health;
@@ -34,6 +36,10 @@ pub struct Upstream {
     authorities: Option<AuthenticationInformer>,
     namespaces: Option<Namespaces>,
     certificate: Option<Keeper>,
+    namespace_lifecycle: bool,
+    webhook_config: Option<webhook::Config>,
+    /// None until the chain of admission is made.
+    webhooks: Option<Webhooks>,
 }
 
 impl Upstream {
@@ -69,6 +75,9 @@ impl Upstream {
             authorities: authentication.map(AuthenticationInformer::new),
             certificate: keeper(config, &cluster)?,
             namespaces: cluster.core.clone().map(Namespaces::new),
+            namespace_lifecycle: config.admission.namespace_lifecycle,
+            webhook_config: config.admission.webhooks.clone(),
+            webhooks: None,
             cluster,
         })
     }
@@ -153,12 +162,28 @@ impl Upstream {
     }
 
     /// Adds field management, and the steps that need the cluster.
-    pub(super) fn admission(&self, mut chain: Chain) -> Chain {
+    pub(super) fn admission(&mut self, mut chain: Chain, metrics: &Metrics, pool: Pool) -> Chain {
+        chain.metrics = Some(StepMetrics::new(metrics));
         chain.fields.push(Box::new(FieldManagement));
-        if let Some(namespaces) = self.namespaces.clone() {
+        let webhook_metrics = WebhookMetrics::new(metrics);
+        let (Some(client), Some(namespaces)) = (&self.cluster.core, &self.namespaces) else {
+            return chain;
+        };
+        if self.namespace_lifecycle {
+            let step = NamespaceLifecycle::new(namespaces.clone());
+            chain.gates.push(Box::new(step));
+        }
+        if let Some(config) = self.webhook_config.take() {
+            let (client, namespaces) = (client.clone(), namespaces.clone());
+            let webhooks = Webhooks::new(client, namespaces, config, webhook_metrics);
+            let (mutating, validating) = webhooks.steps(pool);
             chain
-                .gates
-                .push(Box::new(NamespaceLifecycle::new(namespaces)));
+                .mutating
+                .extend(mutating.map(|step| Box::new(step) as _));
+            chain
+                .validating
+                .extend(validating.map(|step| Box::new(step) as _));
+            self.webhooks = Some(webhooks);
         }
         chain
     }
@@ -181,6 +206,10 @@ impl Upstream {
         if let Some(namespaces) = self.namespaces {
             let run = namespaces.run(stop.clone());
             tasks.spawn(named("informer of namespaces", run));
+        }
+        if let Some(webhooks) = self.webhooks {
+            let run = webhooks.run(stop.clone());
+            tasks.spawn(named("informers of admission webhooks", run));
         }
     }
 }

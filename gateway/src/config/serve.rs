@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags, Server, Tuning,
+    AdmissionFlags, DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags,
+    Server, Tuning,
 };
 use crate::backend::{Endpoint, Tls};
 use crate::request::deadline::parse_go_duration;
@@ -98,6 +99,10 @@ pub struct Serve {
     #[command(flatten)]
     pub delegation: DelegationFlags,
 
+    /// Admission.
+    #[command(flatten)]
+    pub admission: AdmissionFlags,
+
     /// Front proxy.
     #[command(flatten)]
     pub front_proxy: FrontProxy,
@@ -137,6 +142,7 @@ impl Serve {
             max_reads: self.tuning.max_requests_inflight,
             max_writes: self.tuning.max_mutating_requests_inflight,
             delegation: self.delegation.delegation()?,
+            admission: self.admission.admission()?,
             shutdown_delay: self.shutdown_delay_duration,
             self_managed: self.self_managed.config(),
         })

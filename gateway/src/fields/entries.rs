@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use structured_merge::{FieldsReader, Managers, Owned, Schema};
 
 use super::managed::Managed;
+use crate::admission::Attributes;
 use crate::resources::MAX_DEPTH;
 
 /// Identity of an entry: everything except its fields and time.
@@ -176,6 +177,39 @@ pub(super) fn write(managed: &Managed, object: &mut Value) {
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("managedFields".to_owned(), entries.into());
+    }
+}
+
+/// The entries of an object, as JSON.
+pub(crate) fn managers(object: &Value) -> Option<&Vec<Value>> {
+    list(object)
+}
+
+/// Restores the entries from before mutating admission if it left invalid ones, with a warning.
+///
+/// Source: `k8s.io/apiserver/pkg/endpoints/handlers/fieldmanager/admission.go`. What admission
+/// changes has no owner, as there.
+pub(crate) fn keep_valid(
+    attributes: &Attributes<'_>,
+    before: Option<Vec<Value>>,
+    object: &mut Value,
+) {
+    if list(object) == before.as_ref() {
+        return;
+    }
+    let Some(typed) = attributes.served.typed() else {
+        return;
+    };
+    let Err(error) = read(object, typed.schema()) else {
+        return;
+    };
+    attributes.warnings.add(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by \
+         an outdated mutating admission controller; please fix your requests: {error}"
+    ));
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+        metadata.extend(before.map(|it| ("managedFields".to_owned(), it.into())));
     }
 }
 

@@ -109,7 +109,9 @@ impl Call {
             namespace: self.info.namespace.as_str().into(),
             name: self.info.name.as_str().into(),
             dry_run,
+            deadline: Some(self.context.write_deadline()),
             warnings: self.context.warnings.clone(),
+            annotations: self.context.annotations.clone(),
         }
     }
 

@@ -32,6 +32,7 @@ pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>,
         let target = Target {
             namespace: object.key().namespace().into(),
             name: object.key().name().into(),
+            deadline: call.context.deadline,
             ..target.clone()
         };
         let options = options.clone();

@@ -2,10 +2,12 @@
 
 pub mod authentication;
 pub mod namespaces;
+pub mod webhooks;
 
 mod follow;
 
 pub use authentication::{AuthenticationConfig, AuthenticationInformer, FrontProxyConfig};
-pub use namespaces::{Namespaces, Phase};
+pub use namespaces::{Labels, Namespaces, Phase};
+pub use webhooks::{WebhookConfigurations, WebhookKind};
 
 pub(super) use follow::follow;

@@ -19,6 +19,7 @@ use crate::telemetry::Metrics;
 
 const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+const SELF_SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
 /// Asks kube-apiserver who tokens belong to.
 #[derive(Debug, Clone)]
@@ -32,6 +33,12 @@ pub struct TokenReviews {
 pub struct SubjectAccessReviews {
     client: Client,
     metrics: RequestMetrics,
+}
+
+/// Asks kube-apiserver what this server itself may do.
+#[derive(Debug, Clone)]
+pub struct SelfSubjectAccessReviews {
+    client: Client,
 }
 
 /// Status of a TokenReview.
@@ -140,6 +147,13 @@ struct Review<S> {
     kind: &'static str,
     api_version: &'static str,
     spec: S,
+}
+
+/// Spec of a SelfSubjectAccessReview.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnSpec<'a> {
+    resource_attributes: &'a ResourceAttributes<'a>,
 }
 
 #[derive(Serialize)]
@@ -255,5 +269,36 @@ impl SubjectAccessReviews {
         };
         let sent = call.send::<Reviewed<AccessStatus>>(&self.client, Some(&self.metrics));
         Ok(sent.await?.status)
+    }
+}
+
+// === impl SelfSubjectAccessReviews ===
+
+impl SelfSubjectAccessReviews {
+    /// Reviews with a client.
+    #[must_use]
+    pub const fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Whether this server may send a request.
+    ///
+    /// # Errors
+    /// If kube-apiserver gives no answer.
+    pub async fn allowed(&self, request: &ResourceAttributes<'_>) -> Result<bool, Error> {
+        let body = body(&Review {
+            kind: "SelfSubjectAccessReview",
+            api_version: "authorization.k8s.io/v1",
+            spec: OwnSpec {
+                resource_attributes: request,
+            },
+        })?;
+        let call = Call {
+            method: Method::POST,
+            path: SELF_SUBJECT_ACCESS_REVIEWS,
+            body,
+        };
+        let reviewed = call.send::<Reviewed<AccessStatus>>(&self.client, None);
+        Ok(reviewed.await?.status.allowed)
     }
 }

@@ -2,6 +2,7 @@
 //! allowed, `replace` and `copy` accept absent members, and null equals absent.
 
 mod chunks;
+mod error;
 mod pointer;
 mod tree;
 
@@ -9,6 +10,7 @@ use api_types::status::{ApiError, Details, Reason};
 use serde_json::{Map, Value};
 
 use super::duplicate;
+use error::Inapplicable;
 use kube_json::{MAX_DEPTH, Weight};
 use pointer::Pointer;
 use tree::Node;
@@ -43,10 +45,6 @@ struct Document {
     /// Remainder of [`MAX_MEASURED`].
     measured: usize,
 }
-
-/// An operation does not apply. Clients get no further detail.
-#[derive(Debug, PartialEq, Eq)]
-struct Inapplicable;
 
 impl JsonPatch {
     /// Parses a patch; also returns the errors of strict decoding.
@@ -89,10 +87,50 @@ impl JsonPatch {
         Ok((Self(operations), all))
     }
 
+    /// Parses the patch of an admission webhook.
+    ///
+    /// # Errors
+    /// The text of Go's decoder.
+    pub(super) fn of_webhook(body: Value) -> Result<Self, String> {
+        let problem = |value: &Value, go_type: &str| {
+            let found = kube_json::json_kind(value);
+            format!("json: cannot unmarshal {found} into Go value of type jsonpatch.{go_type}")
+        };
+        let items = match body {
+            Value::Array(items) => items,
+            Value::Null => Vec::new(),
+            other => return Err(problem(&other, "Patch")),
+        };
+        let operations = items.into_iter().map(|item| match item {
+            Value::Object(operation) => Ok(operation),
+            Value::Null => Ok(Map::new()),
+            other => Err(problem(&other, "Operation")),
+        });
+        operations.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether there is no operation.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The operations, as a list.
+    pub(super) fn to_value(&self) -> Value {
+        self.0.clone().into_iter().map(Value::Object).collect()
+    }
+
+    /// Applies all operations; 422 without details if one does not apply.
+    pub(super) fn apply(self, object: Value) -> Result<Value, ApiError> {
+        self.apply_all(object).map_err(|_| rejected())
+    }
+
     /// Applies all operations in O(n log n) of the size of object and patch, for lists with a small
     /// part of n^1.5. Neither the result nor an intermediate value exceeds the depth limit of a
     /// body.
-    pub(super) fn apply(self, object: Value) -> Result<Value, ApiError> {
+    ///
+    /// # Errors
+    /// The library's text if an operation does not apply.
+    pub(super) fn apply_all(self, object: Value) -> Result<Value, String> {
         let mut document = Document {
             root: Node::Whole(object),
             copied: 0,
@@ -100,9 +138,7 @@ impl JsonPatch {
             measured: MAX_MEASURED,
         };
         for operation in self.0 {
-            document
-                .step(operation)
-                .map_err(|Inapplicable| rejected())?;
+            document.step(operation)?;
         }
         Ok(document.root.into_value())
     }
@@ -114,77 +150,114 @@ fn rejected() -> ApiError {
     ApiError::new(Reason::Invalid, message).with_details(Details::default())
 }
 
+/// A path of an operation, or the library's text for its absence.
+fn path_of<'a>(operation: &'a Map<String, Value>, key: &str, op: &str) -> Result<&'a str, String> {
+    let path = operation.get(key).and_then(Value::as_str);
+    path.ok_or_else(|| {
+        let missing = match (op, key) {
+            ("add" | "remove" | "copy", "path") => "missing value",
+            (_, "path") => "operation missing path field: missing value",
+            _ => "operation, missing from field: missing value",
+        };
+        format!("{op} operation failed to decode {key}: {missing}")
+    })
+}
+
 impl Document {
-    fn step(&mut self, mut operation: Map<String, Value>) -> Result<(), Inapplicable> {
+    fn step(&mut self, mut operation: Map<String, Value>) -> Result<(), String> {
         // The library treats an absent value as null.
         let value = operation.remove("value").unwrap_or(Value::Null);
-        let text = |key: &str| {
-            operation
-                .get(key)
-                .and_then(Value::as_str)
-                .ok_or(Inapplicable)
-        };
-        match text("op")? {
+        let op = operation.get("op").and_then(Value::as_str);
+        let op = op.unwrap_or("unknown");
+        let path = |key| path_of(&operation, key, op);
+        match op {
             "add" => {
-                let path = Pointer::new(text("path")?)?;
-                fits(path, Weight::of(&value).depth)?;
-                path.add(&mut self.root, Node::Whole(value))
+                let path = path("path")?;
+                self.add(path, value).map_err(|error| error.in_add(path))
             }
             "remove" => {
-                let path = Pointer::new(text("path")?)?;
-                path.remove(&mut self.root).map(drop)
+                let path = path("path")?;
+                let removed = self.remove(path);
+                removed.map(drop).map_err(|error| error.in_remove(path))
             }
-            "replace" => self.replace(text("path")?, value),
-            "test" => self.test(text("path")?, &value),
+            "replace" => self.replace(path("path")?, value),
+            "test" => self.test(path("path")?, &value),
             "move" => {
-                let moved = Pointer::new(text("from")?)?.remove(&mut self.root)?;
-                let path = Pointer::new(text("path")?)?;
-                fits(path, moved.depth(&mut self.measured)?)?;
-                path.add(&mut self.root, moved)
+                let from = path("from")?;
+                let moved = self.remove(from);
+                let moved = moved.map_err(|error| error.in_move_from(from))?;
+                let path = path("path")?;
+                let added = self.add_moved(path, moved);
+                added.map_err(|error| error.in_move_to(path))
             }
-            "copy" => self.copy(text("from")?, text("path")?),
-            _ => Err(Inapplicable),
+            "copy" => {
+                let from = path("from")?;
+                let value = self.copied(from);
+                let value = value.map_err(|error| error.in_copy_from(from))?;
+                let path = path("path")?;
+                self.add(path, value)
+                    .map_err(|error| error.in_copy_to(path))
+            }
+            other => Err(format!("Unexpected kind: {other}")),
         }
     }
 
-    fn replace(&mut self, path: &str, value: Value) -> Result<(), Inapplicable> {
+    fn add(&mut self, path: &str, value: Value) -> Result<(), Inapplicable> {
+        let path = Pointer::new(path)?;
+        fits(path, Weight::of(&value).depth)?;
+        path.add(&mut self.root, Node::Whole(value))
+    }
+
+    fn add_moved(&mut self, path: &str, moved: Node) -> Result<(), Inapplicable> {
+        let path = Pointer::new(path)?;
+        fits(path, moved.depth(&mut self.measured)?)?;
+        path.add(&mut self.root, moved)
+    }
+
+    fn remove(&mut self, path: &str) -> Result<Node, Inapplicable> {
+        Pointer::new(path)?.remove(&mut self.root)
+    }
+
+    fn replace(&mut self, path: &str, value: Value) -> Result<(), String> {
         if path.is_empty() {
             if !value.is_object() && !value.is_array() {
-                return Err(Inapplicable);
+                let text = "replace operation value must be object or array: %!w(<nil>)";
+                return Err(text.to_owned());
             }
             self.root = Node::Whole(value);
             return Ok(());
         }
-        let path = Pointer::new(path)?;
-        fits(path, Weight::of(&value).depth)?;
-        path.set(&mut self.root, Node::Whole(value))
+        let set = || {
+            let path = Pointer::new(path)?;
+            fits(path, Weight::of(&value).depth)?;
+            path.set(&mut self.root, Node::Whole(value))
+        };
+        set().map_err(|error: Inapplicable| error.in_replace(path))
     }
 
-    fn test(&self, path: &str, expected: &Value) -> Result<(), Inapplicable> {
+    fn test(&self, path: &str, expected: &Value) -> Result<(), String> {
         let found = if path.is_empty() {
-            Some(self.root.view())
+            Ok(Some(self.root.view()))
         } else {
-            Pointer::new(path)?.get(&self.root)?
+            Pointer::new(path).and_then(|path| path.get(&self.root))
         };
-        match found {
+        match found.map_err(|error| error.in_test(path))? {
             None if expected.is_null() => Ok(()),
             Some(found) if found.equals(expected) => Ok(()),
-            _ => Err(Inapplicable),
+            _ => Err(format!("testing value {path} failed: test failed")),
         }
     }
 
-    fn copy(&mut self, from: &str, path: &str) -> Result<(), Inapplicable> {
+    /// A copy of a value, within the limits of all copies.
+    fn copied(&mut self, from: &str) -> Result<Value, Inapplicable> {
         let found = Pointer::new(from)?.get(&self.root)?;
         let value = found.map_or(Value::Null, |it| it.to_value());
-        let weight = Weight::of(&value);
         self.copied += kube_json::to_vec(&value).len();
-        self.copied_memory += weight.memory;
+        self.copied_memory += Weight::of(&value).memory;
         if self.copied > MAX_COPIED || self.copied_memory > MAX_COPIED_MEMORY {
-            return Err(Inapplicable);
+            return Err(Inapplicable::Limit);
         }
-        let path = Pointer::new(path)?;
-        fits(path, weight.depth)?;
-        path.add(&mut self.root, Node::Whole(value))
+        Ok(value)
     }
 }
 
@@ -193,7 +266,7 @@ impl Document {
 /// fails on such values, when it encodes or opens the document.
 fn fits(path: Pointer<'_>, depth: usize) -> Result<(), Inapplicable> {
     if path.len() + depth > MAX_DEPTH {
-        return Err(Inapplicable);
+        return Err(Inapplicable::Limit);
     }
     Ok(())
 }

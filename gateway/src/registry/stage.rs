@@ -146,19 +146,31 @@ impl<P: Plan> Candidate<P> {
     /// Runs mutating admission.
     pub(super) async fn mutate(mut self, chain: &Chain) -> Result<Admitted<P>, ApiError> {
         let attributes = self.target.attributes(&*self.plan, self.operation);
-        chain
-            .mutate(&attributes, self.old.as_deref(), &mut self.new)
+        let mutates = chain.mutates(&attributes);
+        let managers = self.new.as_ref().filter(|_| mutates);
+        let managers = managers.and_then(fields::managers).cloned();
+        let mutated = chain
+            .mutate(&attributes, self.old.as_ref(), &mut self.new)
             .await?;
-        let mutated = chain.changes(&self.target.served, self.operation);
+        if mutated && let Some(new) = &mut self.new {
+            fields::keep_valid(&attributes, managers, new);
+        }
         Ok(Admitted {
             candidate: self,
             mutated,
         })
     }
 
+    /// Whether validating admission has steps for the write.
+    fn reviewed_by(&self, chain: &Chain) -> bool {
+        let attributes = self.target.attributes(&*self.plan, self.operation);
+        chain.reviews(&attributes)
+    }
+
     /// Continues in the same job if mutating admission has no steps for the operation.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
-        if chain.handles(&self.target.served, self.operation) {
+        let attributes = self.target.attributes(&*self.plan, self.operation);
+        if chain.handles(&attributes) {
             return Ok(Next::Mutate(run.drop_on_pool(self)));
         }
         let admitted = Admitted {
@@ -176,7 +188,7 @@ impl<P: Plan> Admitted<P> {
     /// has no steps.
     pub(super) fn proceed(self, run: &Run, chain: &Chain) -> Result<Next<P>, ApiError> {
         let checked = self.check(run)?;
-        if !chain.validating.is_empty() {
+        if checked.0.reviewed_by(chain) {
             return Ok(Next::Review(run.drop_on_pool(checked)));
         }
         checked.encode().map(Next::Write)
@@ -239,22 +251,19 @@ impl<P: Plan> Admitted<P> {
 
 impl<P: Plan> Checked<P> {
     /// Runs validating admission.
-    pub(super) async fn review(self, chain: &Chain) -> Result<Reviewed<P>, ApiError> {
-        let Candidate {
-            target,
-            plan,
-            operation,
-            old,
-            new,
-            ..
-        } = &self.0;
+    pub(super) async fn review(mut self, chain: &Chain) -> Result<Reviewed<P>, ApiError> {
+        let candidate = &mut self.0;
+        let new = candidate.new.take().map(Arc::new);
         let objects = Objects {
-            old: old.as_deref(),
+            old: candidate.old.as_ref(),
             new: new.as_ref(),
         };
-        chain
-            .review(&target.attributes(&**plan, *operation), objects)
-            .await?;
+        let attributes = candidate
+            .target
+            .attributes(&*candidate.plan, candidate.operation);
+        chain.review(&attributes, objects).await?;
+        // The steps keep no reference, so this does not copy.
+        candidate.new = new.map(Arc::unwrap_or_clone);
         Ok(Reviewed(self))
     }
 
@@ -402,6 +411,9 @@ impl Target {
             options: plan.options(),
             dry_run: self.dry_run,
             field_manager: &self.origin.manager,
+            deadline: self.deadline,
+            warnings: &self.warnings,
+            annotations: &self.annotations,
         }
     }
 }

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::{Warnings, deadline};
+use super::{Annotations, Warnings, deadline};
 
 /// Bytes of an `Audit-ID` that are logged: clients choose it, and generated ones have 36.
 const SHOWN: usize = 64;
@@ -22,6 +22,8 @@ pub struct Context {
     pub connection: u64,
     /// Collects warnings for the client.
     pub warnings: Warnings,
+    /// Collects annotations for the audit event.
+    pub annotations: Annotations,
 }
 
 impl Context {
@@ -33,6 +35,7 @@ impl Context {
             deadline,
             connection: 0,
             warnings: Warnings::new(),
+            annotations: Annotations::new(),
         }
     }
 

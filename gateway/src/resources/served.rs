@@ -20,6 +20,12 @@ impl Served {
         Some(Self { resource, index })
     }
 
+    /// The same resource in another served version.
+    #[must_use]
+    pub fn in_version(&self, version: &str) -> Option<Self> {
+        Self::new(Arc::clone(&self.resource), version)
+    }
+
     /// The resource.
     #[must_use]
     pub const fn resource(&self) -> &Arc<Resource> {

@@ -73,6 +73,29 @@ pub(crate) fn document(object: &Value, paths: &ScalePaths) -> Result<Value, ApiE
     kube_json::reparse(&scale.to_json()).map_err(ApiError::internal)
 }
 
+/// The Scale of an object as a tree, for admission.
+///
+/// # Errors
+/// A plain 500 if a value on a path has the wrong type.
+pub(crate) fn view(object: &Value, paths: &ScalePaths) -> Result<Value, ApiError> {
+    let scale = ScaleView::of(object, paths)
+        .map_err(|error| ApiError::internal_plain(error.to_string()))?;
+    kube_json::reparse(&scale.to_json()).map_err(ApiError::internal)
+}
+
+/// The object with the replicas of a Scale that admission changed.
+///
+/// # Errors
+/// 500 if the Scale is malformed or names no replicas.
+pub(crate) fn apply_view(
+    object: &Value,
+    scale: &Value,
+    paths: &ScalePaths,
+) -> Result<Value, ApiError> {
+    let (scale, _) = ScaleObject::read(scale).map_err(ApiError::internal)?;
+    scale.apply(object, paths)
+}
+
 impl ScaleObject {
     /// Parses a Scale; also returns its unknown fields.
     ///

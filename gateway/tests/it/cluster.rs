@@ -4,6 +4,8 @@
 mod kube_apiserver;
 #[path = "cluster/server.rs"]
 mod server;
+#[path = "cluster/webhook_server.rs"]
+mod webhook_server;
 
 #[path = "cluster/authentication.rs"]
 mod authentication;
@@ -13,3 +15,5 @@ mod authorization;
 mod namespaces;
 #[path = "cluster/self_managed.rs"]
 mod self_managed;
+#[path = "cluster/webhooks.rs"]
+mod webhooks;

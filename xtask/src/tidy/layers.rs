@@ -123,7 +123,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ark-hostile", &["kube-http", "scenarios"]),
     ("ark-chart", &["kube-http", "scenarios"]),
     ("client-kube-rs", &[]),
-    ("ark-cluster", &["kube-http", "scenarios"]),
+    ("ark-cluster", &["kube-http", "pki", "scenarios"]),
     (
         "fuzz",
         &[

@@ -24,7 +24,7 @@ pub struct PatchOptions {
     force: bool,
 }
 
-/// Treatment of fields that are unknown or repeated.
+/// Treatment of fields that are unknown or repeated. The variants are named as on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
     /// Drop them.
@@ -40,7 +40,8 @@ pub enum FieldValidation {
 struct Write {
     field_manager: String,
     dry_run: bool,
-    field_validation: FieldValidation,
+    /// None if the client sent none.
+    field_validation: Option<FieldValidation>,
 }
 
 /// The field manager of a client that sends none: its User-Agent up to the slash.
@@ -78,6 +79,15 @@ macro_rules! accessors {
             /// The treatment of unknown and repeated fields.
             #[must_use]
             pub const fn field_validation(&$self) -> FieldValidation {
+                match $write.field_validation {
+                    Some(given) => given,
+                    None => FieldValidation::Warn,
+                }
+            }
+
+            /// The treatment that the client asked for; none if it did not.
+            #[must_use]
+            pub const fn given_field_validation(&$self) -> Option<FieldValidation> {
                 $write.field_validation
             }
         }
@@ -163,14 +173,15 @@ impl Write {
         check_field_manager(field_manager, &mut errors);
         let dry_run = check_dry_run(&query.all("dryRun"), &mut errors);
         let field_validation = match query.text("fieldValidation") {
-            "" | "Warn" => FieldValidation::Warn,
-            "Ignore" => FieldValidation::Ignore,
-            "Strict" => FieldValidation::Strict,
+            "" => None,
+            "Warn" => Some(FieldValidation::Warn),
+            "Ignore" => Some(FieldValidation::Ignore),
+            "Strict" => Some(FieldValidation::Strict),
             other => {
                 let supported = ["", "Ignore", "Strict", "Warn"];
                 let error = field::Error::not_supported("fieldValidation", other, &supported);
                 errors.push(error);
-                FieldValidation::Warn
+                None
             }
         };
         let write = Self {

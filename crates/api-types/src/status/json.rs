@@ -23,9 +23,7 @@ impl Status {
         metadata.end();
         status.string("status", if self.success { "Success" } else { "Failure" });
         status.string_unless_empty("message", &self.message);
-        if let Some(reason) = self.reason {
-            status.string("reason", reason.as_str());
-        }
+        status.string_unless_empty("reason", self.reason_text());
         if let Some(details) = &self.details {
             let mut object = status.object("details");
             details.write(&mut object);

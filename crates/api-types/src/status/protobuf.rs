@@ -14,7 +14,7 @@ impl Status {
             });
             status.string(2, if self.success { "Success" } else { "Failure" });
             status.string(3, &self.message);
-            status.string(4, self.reason.map_or("", |reason| reason.as_str()));
+            status.string(4, self.reason_text());
             if let Some(details) = &self.details {
                 status.message(5, |message| details.write_protobuf(message));
             }

@@ -1,6 +1,6 @@
-//! The namespaces of the cluster, by phase.
+//! The namespaces of the cluster: their phases and labels.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,14 +40,24 @@ pub struct Namespaces {
     client: Client,
     shared: Arc<RwLock<Known>>,
     synced: Arc<watch::Sender<bool>>,
-    lookups: Arc<Answers<Option<Phase>>>,
+    lookups: Arc<Answers<Option<Found>>>,
+}
+
+/// Labels of a namespace, shared with requests.
+pub type Labels = Arc<BTreeMap<String, String>>;
+
+/// What is known of a namespace.
+#[derive(Debug, Clone)]
+struct Found {
+    phase: Phase,
+    labels: Labels,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    phases: HashMap<String, Phase>,
+    found: HashMap<String, Found>,
     /// The namespaces of a list that is not complete yet.
-    listed: HashMap<String, Phase>,
+    listed: HashMap<String, Found>,
     /// When a namespace was last seen terminating or deleted.
     deleted: HashMap<String, Instant>,
 }
@@ -76,7 +86,20 @@ impl Namespaces {
     /// The phase of a namespace in the copy.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Phase> {
-        self.shared.read().phases.get(name).copied()
+        self.shared.read().found.get(name).map(|it| it.phase)
+    }
+
+    /// The labels of a namespace in the copy.
+    #[must_use]
+    pub fn labels(&self, name: &str) -> Option<Labels> {
+        let known = self.shared.read();
+        known.found.get(name).map(|it| Arc::clone(&it.labels))
+    }
+
+    /// Whether all namespaces have been listed once.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
     }
 
     /// Whether the namespace was terminating or deleted a short time ago, so that the copy may be
@@ -93,6 +116,18 @@ impl Namespaces {
     /// # Errors
     /// If it gives no answer. A missing namespace is not an error.
     pub async fn look_up(&self, name: &str) -> Result<Option<Phase>, Error> {
+        Ok(self.look_up_live(name).await?.map(|it| it.phase))
+    }
+
+    /// Asks kube-apiserver for the labels of a namespace.
+    ///
+    /// # Errors
+    /// As [`Self::look_up`].
+    pub async fn look_up_labels(&self, name: &str) -> Result<Option<Labels>, Error> {
+        Ok(self.look_up_live(name).await?.map(|it| it.labels))
+    }
+
+    async fn look_up_live(&self, name: &str) -> Result<Option<Found>, Error> {
         let (client, owned) = (self.client.clone(), name.to_owned());
         let ask = || async move {
             let path = format!(
@@ -105,7 +140,7 @@ impl Namespaces {
                 body: bytes::Bytes::new(),
             };
             match call.send::<Namespace>(&client, None).await {
-                Ok(namespace) => Ok(Some(phase(&namespace))),
+                Ok(namespace) => Ok(Some(Found::of(&namespace))),
                 Err(error) if error.is_not_found() => Ok(None),
                 Err(error) => Err(error),
             }
@@ -133,32 +168,32 @@ impl Known {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(namespace) => {
-                let phase = self.seen(&namespace);
-                self.listed.insert(namespace.name_any(), phase);
+                let found = self.seen(&namespace);
+                self.listed.insert(namespace.name_any(), found);
             }
             Event::InitDone => {
-                self.phases = std::mem::take(&mut self.listed);
+                self.found = std::mem::take(&mut self.listed);
                 return true;
             }
             Event::Apply(namespace) => {
-                let phase = self.seen(&namespace);
-                self.phases.insert(namespace.name_any(), phase);
+                let found = self.seen(&namespace);
+                self.found.insert(namespace.name_any(), found);
             }
             Event::Delete(namespace) => {
                 let name = namespace.name_any();
-                self.phases.remove(&name);
+                self.found.remove(&name);
                 self.note_deleted(name);
             }
         }
         false
     }
 
-    fn seen(&mut self, namespace: &Namespace) -> Phase {
-        let phase = phase(namespace);
-        if phase == Phase::Terminating {
+    fn seen(&mut self, namespace: &Namespace) -> Found {
+        let found = Found::of(namespace);
+        if found.phase == Phase::Terminating {
             self.note_deleted(namespace.name_any());
         }
-        phase
+        found
     }
 
     fn note_deleted(&mut self, name: String) {
@@ -167,6 +202,15 @@ impl Known {
         }
         if self.deleted.len() < MAX_DELETED {
             self.deleted.insert(name, Instant::now());
+        }
+    }
+}
+
+impl Found {
+    fn of(namespace: &Namespace) -> Self {
+        Self {
+            phase: phase(namespace),
+            labels: Arc::new(namespace.labels().clone()),
         }
     }
 }
@@ -206,20 +250,20 @@ mod tests {
         ] {
             assert!(!known.apply(event));
         }
-        assert!(known.phases.is_empty());
+        assert!(known.found.is_empty());
         assert!(known.apply(Event::InitDone));
-        assert_eq!(known.phases["a"], Phase::Active);
-        assert_eq!(known.phases["b"], Phase::Terminating);
+        assert_eq!(known.found["a"].phase, Phase::Active);
+        assert_eq!(known.found["b"].phase, Phase::Terminating);
         known.apply(Event::Init);
-        assert_eq!(known.phases.len(), 2, "until the next list is complete");
+        assert_eq!(known.found.len(), 2, "until the next list is complete");
         known.apply(Event::InitApply(namespace("a", "Active")));
         known.apply(Event::InitDone);
-        assert_eq!(known.phases.len(), 1);
+        assert_eq!(known.found.len(), 1);
 
         known.apply(Event::Apply(namespace("b", "Active")));
         assert!(known.deleted.contains_key("b") && !known.deleted.contains_key("a"));
         known.apply(Event::Delete(namespace("a", "Terminating")));
-        assert!(known.deleted.contains_key("a") && !known.phases.contains_key("a"));
+        assert!(known.deleted.contains_key("a") && !known.found.contains_key("a"));
     }
 
     #[tokio::test(start_paused = true)]

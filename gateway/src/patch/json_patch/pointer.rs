@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Inapplicable;
+use super::error::Inapplicable;
 use super::tree::{Node, ValueRef};
 
 /// A JSON pointer. Borrowed without allocation: a client may send three million tokens.
@@ -18,7 +18,7 @@ impl<'a> Pointer<'a> {
     /// If the text contains no slash, and so no token.
     pub(super) fn new(text: &'a str) -> Result<Self, Inapplicable> {
         // The library ignores text before the first slash.
-        let (above, last) = text.rsplit_once('/').ok_or(Inapplicable)?;
+        let (above, last) = text.rsplit_once('/').ok_or(Inapplicable::NoContainer)?;
         Ok(Self { above, last })
     }
 
@@ -31,7 +31,8 @@ impl<'a> Pointer<'a> {
     pub(super) fn get(self, root: &Node) -> Result<Option<ValueRef<'_>>, Inapplicable> {
         let mut at = root.view();
         for token in self.tokens_above() {
-            at = at.child(&token)?.ok_or(Inapplicable)?;
+            let child = at.child(&token).ok().flatten();
+            at = child.ok_or(Inapplicable::NoContainer)?;
         }
         at.child(&decode(self.last))
     }
@@ -51,9 +52,10 @@ impl<'a> Pointer<'a> {
                 } else {
                     index(&token, end + 1)?
                 };
-                items.insert(index, value).map_err(|_| Inapplicable)
+                let inserted = items.insert(index, value);
+                inserted.map_err(|_| no_index(&token))
             }
-            (Node::Whole(_), _) => Err(Inapplicable),
+            (Node::Whole(_), _) => Err(Inapplicable::NoContainer),
         }
     }
 
@@ -71,12 +73,15 @@ impl<'a> Pointer<'a> {
     /// Removes a member or an item.
     pub(super) fn remove(self, root: &mut Node) -> Result<Node, Inapplicable> {
         match self.container(root)? {
-            (Node::Object(map), key) => map.remove(&*key).ok_or(Inapplicable),
+            (Node::Object(map), key) => {
+                let removed = map.remove(&*key);
+                removed.ok_or_else(|| Inapplicable::NoKey(key.into_owned()))
+            }
             (Node::Array(items), token) => {
                 let index = index(&token, items.len())?;
-                items.remove(index).ok_or(Inapplicable)
+                items.remove(index).ok_or_else(|| no_index(&token))
             }
-            (Node::Whole(_), _) => Err(Inapplicable),
+            (Node::Whole(_), _) => Err(Inapplicable::NoContainer),
         }
     }
 
@@ -84,7 +89,7 @@ impl<'a> Pointer<'a> {
     fn container(self, root: &mut Node) -> Result<(&mut Node, Cow<'a, str>), Inapplicable> {
         let mut at = root;
         for token in self.tokens_above() {
-            at = at.child(&token)?;
+            at = at.child(&token).map_err(|_| Inapplicable::NoContainer)?;
         }
         at.open();
         Ok((at, decode(self.last)))
@@ -106,10 +111,20 @@ fn decode(token: &str) -> Cow<'_, str> {
 /// An index into a list of this length; negative indices count from the end.
 pub(super) fn index(token: &str, len: usize) -> Result<usize, Inapplicable> {
     // Go's `Atoi` accepts a plus sign, and so does `parse`.
-    let index: i64 = token.parse().map_err(|_| Inapplicable)?;
+    let parsed = token.parse::<i64>();
+    let index = parsed.map_err(|_| Inapplicable::NotIndex(token.to_owned()))?;
     if index >= 0 {
-        return usize::try_from(index).map_err(|_| Inapplicable);
+        return usize::try_from(index).map_err(|_| Inapplicable::NoIndex(index));
     }
-    let back = usize::try_from(index.unsigned_abs()).map_err(|_| Inapplicable)?;
-    len.checked_sub(back).ok_or(Inapplicable)
+    let back = usize::try_from(index.unsigned_abs()).ok();
+    let from_end = back.and_then(|back| len.checked_sub(back));
+    from_end.ok_or(Inapplicable::NoIndex(index))
+}
+
+/// The error for an index that no item has.
+pub(super) fn no_index(token: &str) -> Inapplicable {
+    match token.parse() {
+        Ok(index) => Inapplicable::NoIndex(index),
+        Err(_) => Inapplicable::NotIndex(token.to_owned()),
+    }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Inapplicable;
 use super::chunks::Chunks;
-use super::pointer::index;
+use super::error::Inapplicable;
+use super::pointer::{index, no_index};
 
 /// A value of the document. A container is opened one level at a time, on the path to a changed
 /// value, and at most once, so that opening costs no more than reading the document.
@@ -40,12 +40,12 @@ impl Node {
     pub(super) fn child(&mut self, token: &str) -> Result<&mut Self, Inapplicable> {
         self.open();
         match self {
-            Self::Object(map) => map.get_mut(token).ok_or(Inapplicable),
+            Self::Object(map) => map.get_mut(token).ok_or(Inapplicable::NoContainer),
             Self::Array(items) => {
                 let index = index(token, items.len())?;
-                items.get_mut(index).ok_or(Inapplicable)
+                items.get_mut(index).ok_or_else(|| no_index(token))
             }
-            Self::Whole(_) => Err(Inapplicable),
+            Self::Whole(_) => Err(Inapplicable::NoContainer),
         }
     }
 
@@ -82,7 +82,7 @@ impl Node {
     /// # Errors
     /// If the budget is exhausted.
     pub(super) fn depth(&self, budget: &mut usize) -> Result<usize, Inapplicable> {
-        *budget = budget.checked_sub(1).ok_or(Inapplicable)?;
+        *budget = budget.checked_sub(1).ok_or(Inapplicable::Limit)?;
         let mut deepest = 0;
         match self {
             Self::Whole(value) => return depth(value, budget),
@@ -102,7 +102,7 @@ impl Node {
 }
 
 fn depth(value: &Value, budget: &mut usize) -> Result<usize, Inapplicable> {
-    *budget = budget.checked_sub(1).ok_or(Inapplicable)?;
+    *budget = budget.checked_sub(1).ok_or(Inapplicable::Limit)?;
     let mut deepest = 0;
     match value {
         Value::Object(map) => {
@@ -130,14 +130,16 @@ impl<'a> ValueRef<'a> {
             Self::Value(Value::Object(map)) => Ok(map.get(token).map(Self::Value)),
             Self::Value(Value::Array(items)) => {
                 let item = items.get(index(token, items.len())?);
-                item.map(|it| Some(Self::Value(it))).ok_or(Inapplicable)
+                item.map(|it| Some(Self::Value(it)))
+                    .ok_or_else(|| no_index(token))
             }
             Self::Node(Node::Object(map)) => Ok(map.get(token).map(Node::view)),
             Self::Node(Node::Array(items)) => {
                 let item = items.get(index(token, items.len())?);
-                item.map(|it| Some(it.view())).ok_or(Inapplicable)
+                item.map(|it| Some(it.view()))
+                    .ok_or_else(|| no_index(token))
             }
-            Self::Value(_) | Self::Node(Node::Whole(_)) => Err(Inapplicable),
+            Self::Value(_) | Self::Node(Node::Whole(_)) => Err(Inapplicable::NoContainer),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A kube-apiserver of six resources over TLS. It counts reviews, and can be stopped.
+//! A kube-apiserver of nine resources over TLS. It counts reviews, and can be stopped.
 
 #[path = "kube_apiserver/objects.rs"]
 mod objects;
@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) namespace_reads: usize,
     /// Method and resource of each write.
     pub(crate) writes: Vec<String>,
+    /// Resources that the server under test may not read.
+    pub(crate) unreadable: HashSet<&'static str>,
     /// Resources whose updates are rejected.
     pub(crate) forbidden: HashSet<&'static str>,
     objects: BTreeMap<(&'static str, String), Value>,
@@ -271,6 +273,12 @@ async fn respond(
     }
     let (code, body) = match path {
         "/apis/authentication.k8s.io/v1/tokenreviews" => state.lock().review_token(&review),
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" => {
+            let resource = review["spec"]["resourceAttributes"]["resource"].as_str();
+            let resource = resource.unwrap_or_default();
+            let allowed = !state.lock().unreadable.contains(resource);
+            (201, json!({"status": {"allowed": allowed}}))
+        }
         "/apis/authorization.k8s.io/v1/subjectaccessreviews" => {
             let mut changes = moved.subscribe();
             let response = state.lock().review_access(&review);

@@ -65,6 +65,8 @@ pub(crate) struct TestResponse {
     pub(crate) code: u16,
     pub(crate) text: String,
     pub(crate) json: Value,
+    /// The `Warning` headers.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl TestServer {
@@ -273,7 +275,10 @@ impl Client {
             let (head, body) = response.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let text = String::from_utf8(body.to_vec()).unwrap();
+            let warnings = head.headers.get_all("warning").into_iter();
+            let warnings = warnings.map(|it| it.to_str().unwrap().to_owned());
             TestResponse {
+                warnings: warnings.collect(),
                 code: head.status.as_u16(),
                 json: serde_json::from_str(&text).unwrap_or_default(),
                 text,

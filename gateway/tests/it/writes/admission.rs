@@ -6,8 +6,7 @@ use api_types::gvk::GroupResource;
 use api_types::status::ApiError;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use gateway::admission::{Attributes, Chain, ManageFields, Mutate, Objects, Operation, Review};
-use gateway::resources::Served;
+use gateway::admission::{Attributes, Chain, ManageFields, Mutate, Objects, Review};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -70,40 +69,45 @@ impl ManageFields for Witness {
 }
 
 impl Mutate for Witness {
-    fn handles(&self, _served: &Served, _operation: Operation) -> bool {
+    fn handles(&self, _attributes: &Attributes<'_>) -> bool {
         true
     }
 
     fn mutate<'a>(
         &'a self,
         attributes: &'a Attributes<'_>,
-        old: Option<&'a Value>,
+        old: Option<&'a Arc<Value>>,
         new: Option<&'a mut Value>,
-    ) -> BoxFuture<'a, Result<(), ApiError>> {
+    ) -> BoxFuture<'a, Result<bool, ApiError>> {
         async move {
-            self.note("mutate", attributes, old, new.as_deref());
-            let Some(object) = new else { return Ok(()) };
+            self.note("mutate", attributes, old.map(|old| &**old), new.as_deref());
+            let Some(object) = new else { return Ok(false) };
             match object["metadata"]["labels"]["wanted"].as_str() {
                 Some("grow") => object["spec"]["size"] = json!(100),
                 Some("break") => object["spec"]["size"] = json!("large"),
                 Some("move") => object["metadata"]["namespace"] = json!("b"),
                 _ => {}
             }
-            Ok(())
+            Ok(true)
         }
         .boxed()
     }
 }
 
 impl Review for Witness {
+    fn handles(&self, _attributes: &Attributes<'_>) -> bool {
+        true
+    }
+
     fn review<'a>(
         &'a self,
         attributes: &'a Attributes<'_>,
         objects: Objects<'a>,
     ) -> BoxFuture<'a, Result<(), ApiError>> {
         async move {
-            self.note("review", attributes, objects.old, objects.new);
-            let object = objects.new.or(objects.old);
+            let (old, new) = (objects.old.map(|it| &**it), objects.new.map(|it| &**it));
+            self.note("review", attributes, old, new);
+            let object = new.or(old);
             let wanted = object.map(|object| &object["metadata"]["labels"]["wanted"]);
             if wanted.is_some_and(|wanted| wanted == "nothing") {
                 let resource = GroupResource::new("example.com", "things");

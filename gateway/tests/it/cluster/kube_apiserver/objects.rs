@@ -8,9 +8,18 @@ use serde_json::{Value, json};
 use super::{KubeApiserver, State, status};
 
 /// Resources by the path of their collection; longer paths first.
-const COLLECTIONS: [(&str, &str); 4] = [
+const COLLECTIONS: [(&str, &str); 7] = [
     ("/api/v1/namespaces/kube-system/configmaps", "configmaps"),
     ("/api/v1/namespaces/ark-system/secrets", "secrets"),
+    ("/api/v1/namespaces/hooks/services", "services"),
+    (
+        "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+        "mutatingwebhookconfigurations",
+    ),
+    (
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+        "validatingwebhookconfigurations",
+    ),
     ("/apis/apiregistration.k8s.io/v1/apiservices", "apiservices"),
     ("/api/v1/namespaces", "namespaces"),
 ];
@@ -104,6 +113,38 @@ fn apply(head: &Parts, mut current: Value, body: &Value) -> Result<Value, (u16, 
 }
 
 impl KubeApiserver {
+    /// Creates or replaces a configuration of webhooks.
+    pub(crate) fn webhooks(&self, resource: &'static str, name: &str, webhooks: &Value) {
+        let kind = match resource {
+            "mutatingwebhookconfigurations" => "MutatingWebhookConfiguration",
+            _ => "ValidatingWebhookConfiguration",
+        };
+        let object = json!({
+            "kind": kind, "apiVersion": "admissionregistration.k8s.io/v1",
+            "metadata": {"name": name}, "webhooks": webhooks,
+        });
+        self.change(|state| state.log(resource, "MODIFIED", name, object));
+    }
+
+    /// Creates the Service of a webhook.
+    pub(crate) fn service(&self, name: &str, cluster_ip: &str, port: u16) {
+        let object = json!({
+            "kind": "Service", "apiVersion": "v1",
+            "metadata": {"name": name, "namespace": "hooks"},
+            "spec": {"type": "ClusterIP", "clusterIP": cluster_ip, "ports": [{"port": port}]},
+        });
+        self.change(|state| state.log("services", "MODIFIED", name, object));
+    }
+
+    /// Sets the labels of a namespace.
+    pub(crate) fn label_namespace(&self, name: &str, labels: &Value) {
+        let object = json!({
+            "kind": "Namespace", "apiVersion": "v1",
+            "metadata": {"name": name, "labels": labels}, "status": {"phase": "Active"},
+        });
+        self.change(|state| state.log("namespaces", "MODIFIED", name, object));
+    }
+
     /// Creates or replaces the Secret of the chart with these values.
     pub(crate) fn secret(&self, data: &[(&str, &str)]) {
         let values = data.iter();
