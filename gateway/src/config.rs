@@ -5,6 +5,7 @@
 
 mod serve;
 
+mod audit;
 mod delegation;
 mod front_proxy;
 mod kinds;
@@ -14,6 +15,7 @@ mod tuning;
 
 mod size;
 
+pub use audit::{AuditFlags, LogFlags, WebhookFlags};
 pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
@@ -57,6 +59,8 @@ pub struct Server {
     pub shutdown_delay: Duration,
     /// Where the serving certificate is kept if not in files.
     pub self_managed: Option<SelfManaged>,
+    /// Which requests are recorded, and where.
+    pub audit: crate::audit::Options,
 }
 
 /// Invalid flags. Each message is one line that names the flag or file.
@@ -86,6 +90,9 @@ pub enum Error {
          service account"
     )]
     NoCluster,
+    /// Flags of the audit do not fit together.
+    #[error("{0}")]
+    Audit(String),
     /// A path that is always allowed is invalid.
     #[error("--authorization-always-allow-paths: {0}")]
     AlwaysAllowPath(#[from] InvalidPath),

@@ -18,6 +18,8 @@ mod expiring;
 
 pub mod informer;
 
+mod receiver;
+
 pub mod api_service;
 pub mod secret;
 
@@ -26,4 +28,5 @@ pub use api_service::{ApiService, ApiServices};
 pub use call::Error;
 pub use client::{Client, Cluster, ConnectError, Kubeconfigs};
 pub use metrics::{CacheMetrics, RequestMetrics};
+pub use receiver::Receiver;
 pub use secret::{ObjectName, Secret, Secrets};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags, Server, Tuning,
+    AuditFlags, DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags, Server,
+    Tuning,
 };
 use crate::backend::{Endpoint, Tls};
 use crate::request::deadline::parse_go_duration;
@@ -113,6 +114,10 @@ pub struct Serve {
     /// Metrics.
     #[command(flatten)]
     pub monitoring: Monitoring,
+
+    /// Audit.
+    #[command(flatten)]
+    pub audit: AuditFlags,
 }
 
 impl Serve {
@@ -139,6 +144,7 @@ impl Serve {
             delegation: self.delegation.delegation()?,
             shutdown_delay: self.shutdown_delay_duration,
             self_managed: self.self_managed.config(),
+            audit: self.audit.options()?,
         })
     }
 

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::{Annotations, Warnings, deadline};
+use super::{Annotations, Recording, Warnings, deadline};
 
 /// Bytes of an `Audit-ID` that are logged: clients choose it, and generated ones have 36.
 const SHOWN: usize = 64;
@@ -24,6 +24,8 @@ pub struct Context {
     pub warnings: Warnings,
     /// Collects annotations for the audit event.
     pub annotations: Annotations,
+    /// Collects the body for the audit event.
+    pub recording: Recording,
 }
 
 impl Context {
@@ -36,6 +38,7 @@ impl Context {
             connection: 0,
             warnings: Warnings::new(),
             annotations: Annotations::new(),
+            recording: Recording::default(),
         }
     }
 

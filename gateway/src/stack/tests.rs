@@ -86,6 +86,7 @@ fn fixture(limits: Limits) -> Fixture {
         limits,
         lifecycle: Lifecycle::new(),
         metrics: Metrics::new(),
+        auditor: Auditor::default(),
         inner: Stub::default(),
     };
     Fixture {
