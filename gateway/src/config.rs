@@ -11,10 +11,12 @@ mod front_proxy;
 mod kinds;
 mod monitoring;
 mod self_managed;
+mod tracing;
 mod tuning;
 
 mod size;
 
+pub use self::tracing::TracingFlags;
 pub use audit::{AuditFlags, LogFlags, WebhookFlags};
 pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
@@ -35,6 +37,7 @@ use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::serving_certificate::SelfManaged;
 use crate::store::StoreConfig;
+use crate::telemetry::trace;
 
 /// Configuration of a server.
 #[derive(Debug, Clone)]
@@ -61,6 +64,8 @@ pub struct Server {
     pub self_managed: Option<SelfManaged>,
     /// Which requests are recorded, and where.
     pub audit: crate::audit::Options,
+    /// Where spans are exported; `None` makes none.
+    pub tracing: Option<trace::Options>,
 }
 
 /// Invalid flags. Each message is one line that names the flag or file.
@@ -93,6 +98,9 @@ pub enum Error {
     /// Flags of the audit do not fit together.
     #[error("{0}")]
     Audit(String),
+    /// The file of tracing is invalid.
+    #[error("{0}")]
+    Tracing(String),
     /// A path that is always allowed is invalid.
     #[error("--authorization-always-allow-paths: {0}")]
     AlwaysAllowPath(#[from] InvalidPath),

@@ -4,6 +4,7 @@ mod auditing;
 mod measure;
 mod rejection;
 mod response_guard;
+mod spans;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -21,10 +22,11 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument as _, Span, field};
 
+use self::auditing::Records;
 use self::measure::Observation;
 use self::rejection::Rejection;
 use self::response_guard::{End, GuardedBody, ResponseGuard, SMALL, SmallBody};
-use crate::audit::{Auditor, Subject, Trail};
+use crate::audit::{Auditor, Subject};
 use crate::auth::{Authenticators, Peer};
 use crate::authz::{Authorizers, Permit, impersonation};
 use crate::reply;
@@ -34,6 +36,7 @@ use crate::serving::limits::{Overloaded, Seat, Shortage};
 use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::{self, Tracer};
 
 /// Default `Cache-Control`: every response requires authentication.
 const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
@@ -74,6 +77,8 @@ pub struct Stack<I> {
     pub metrics: Metrics,
     /// Records requests.
     pub auditor: Auditor,
+    /// Makes the spans of requests.
+    pub tracer: Tracer,
     /// The handlers.
     pub inner: I,
 }
@@ -130,8 +135,8 @@ impl<I: Inner> Stack<I> {
             Observation::begin(&self.metrics, &info, &request, self.inner.serves(&info));
         let (received, span) = (context.received, span(&context, &info));
         let deadline = context.received + deadline::REQUEST_TIMEOUT;
-        let mut trail = None;
-        let served = self.handled(peer, outlet, context, info, request, &mut trail);
+        let mut records = Records::default();
+        let served = self.handled(peer, outlet, context, info, request, &mut records);
         let served = served.instrument(span.clone()).await;
         if !long_running
             && received.elapsed() > SLOW
@@ -149,14 +154,14 @@ impl<I: Inner> Stack<I> {
                 let response = rejected(rejection, outlet);
                 self.record_shortage(&response);
                 observation.record_response(response.status(), false);
-                return Ok(auditing::respond(&mut trail, response, false, deadline).await);
+                return Ok(records.respond(response, false, deadline).await);
             }
         };
         self.record_shortage(&handled.response);
         observation.record_response(handled.response.status(), long_running);
         let response = handled.response;
-        handled.response = auditing::respond(&mut trail, response, long_running, deadline).await;
-        Ok(self.until_sent(handled, observation, trail))
+        handled.response = records.respond(response, long_running, deadline).await;
+        Ok(self.until_sent(handled, observation, records))
     }
 
     /// Runs the steps up to the handler and its response.
@@ -167,7 +172,7 @@ impl<I: Inner> Stack<I> {
         mut context: Context,
         info: RequestInfo,
         mut request: Request<Body>,
-        trail: &mut Option<Trail>,
+        records: &mut Records,
     ) -> Result<Handled, Rejection> {
         let long_running = info.is_long_running();
         // Counted before the check of the signal, so that the drain waits for this request.
@@ -180,7 +185,7 @@ impl<I: Inner> Stack<I> {
             Ok(identified) => identified,
             Err(rejection) => {
                 let subject = subject(peer, &context, &info, &request);
-                *trail = self.auditor.begin_rejected(subject);
+                records.trail = self.auditor.begin_rejected(subject);
                 return Err(rejection);
             }
         };
@@ -190,8 +195,11 @@ impl<I: Inner> Stack<I> {
         // After authentication, because the policy depends on the user; before everything that may
         // reject the request of a user.
         let audited = subject(peer, &context, &info, &request);
-        *trail = self.auditor.begin(audited, &user);
-        if let Some(trail) = trail {
+        records.trail = self.auditor.begin(audited, &user);
+        // After authentication, because only trusted clients choose whether they are sampled.
+        records.span = spans::begin(&self.tracer, audited, &request, &user);
+        context.span = records.span.as_ref().map(trace::Span::as_parent);
+        if let Some(trail) = &mut records.trail {
             context.recording = trail.recording();
             let stored = trail.received(decided_by).await;
             stored.map_err(|error| Rejection::not_stored(&request, &error))?;
@@ -208,7 +216,7 @@ impl<I: Inner> Stack<I> {
         let query = request.uri().query();
         let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info, query));
         let permit = permit.await.map_err(|_| Rejection::DeadlineExceeded)?;
-        if trail.is_some() {
+        if records.trail.is_some() {
             auditing::annotate(&context.annotations, &permit);
         }
         let permit = permit.map_err(|rejection| Rejection::unauthorized(&request, rejection))?;
@@ -292,7 +300,7 @@ impl<I: Inner> Stack<I> {
         &self,
         handled: Handled,
         observation: Observation,
-        trail: Option<Trail>,
+        records: Records,
     ) -> Response<Body> {
         let Handled {
             response,
@@ -306,7 +314,7 @@ impl<I: Inner> Stack<I> {
             seat,
             observation,
             in_flight,
-            trail,
+            records,
         };
         let small = response.body().size_hint().exact();
         match (small.filter(|bytes| *bytes <= SMALL), charge) {

@@ -15,6 +15,7 @@ use crate::handlers::Exposition;
 use crate::serving::cert_reload::Reloader;
 use crate::serving::certificate_metrics::CertificateMetrics;
 use crate::store::StoreTask;
+use crate::telemetry::trace::Exporter;
 
 /// Tasks that are not started yet.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Background {
     pub(super) storage: Option<Storage>,
     /// The backends of the audit.
     pub(super) audit: audit::Writers,
+    /// `None` if nothing is traced.
+    pub(super) exporter: Option<Exporter>,
     /// `None` if no signal announces new manifests.
     pub(super) reload: Option<Reload>,
     /// The listener for metrics, and what it serves.
@@ -60,6 +63,10 @@ impl Background {
         if !self.audit.is_empty() {
             let audit = self.audit.run(stop.clone());
             tasks.spawn(named("the audit", audit));
+        }
+        if let Some(exporter) = self.exporter {
+            let exporter = exporter.run(stop.clone());
+            tasks.spawn(named("the export of spans", exporter));
         }
         if let Some(reload) = self.reload {
             let reload = reload.run(stop.clone());

@@ -25,6 +25,7 @@ use crate::serving::{Bounds, Lifecycle, Limits, Server};
 use crate::stack::{Inner, Stack};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::{Exporter, Tracer};
 
 /// A server under construction. The configuration determines all parts that are not set.
 ///
@@ -52,6 +53,8 @@ struct Shared {
     authorizers: Authorizers,
     auditor: Auditor,
     audit_writers: audit::Writers,
+    tracer: Tracer,
+    exporter: Option<Exporter>,
 }
 
 impl Builder {
@@ -171,6 +174,10 @@ impl Shared {
     ) -> Result<Self, Error> {
         let metrics = Metrics::new();
         let (auditor, audit_writers) = audit.start(&metrics)?;
+        let tracing = config.tracing.as_ref();
+        let (tracer, exporter) = tracing
+            .map(|options| Tracer::new(options, &metrics))
+            .unzip();
         metrics.announce_rejections(Shortage::ALL.map(Shortage::reason));
         let certificate_metrics = CertificateMetrics::new(&metrics);
         let certificates = upstream.certificates(config.tls)?;
@@ -185,6 +192,8 @@ impl Shared {
             delegation: config.delegation,
             auditor,
             audit_writers,
+            tracer: tracer.unwrap_or_default(),
+            exporter,
         })
     }
 
@@ -198,6 +207,7 @@ impl Shared {
             lifecycle: self.lifecycle,
             metrics,
             auditor: self.auditor,
+            tracer: self.tracer,
             inner: handlers,
         };
         let background = Background {
@@ -206,6 +216,7 @@ impl Shared {
             upstream,
             storage,
             audit: self.audit_writers,
+            exporter: self.exporter,
             reload: None,
             metrics: None,
         };

@@ -123,12 +123,6 @@ impl Metrics {
         let plugin = plugin.as_str();
         tracing::error!(plugin, events, left_out, %reason, "lost audit events");
     }
-
-    /// Events that this part has lost.
-    #[cfg(test)]
-    pub(super) fn lost_by(&self, plugin: Plugin) -> u64 {
-        self.errors.get_or_create(&plugin.label()).get()
-    }
 }
 
 impl Plugin {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     AuditFlags, DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags, Server,
-    Tuning,
+    TracingFlags, Tuning,
 };
 use crate::backend::{Endpoint, Tls};
 use crate::request::deadline::parse_go_duration;
@@ -118,6 +118,10 @@ pub struct Serve {
     /// Audit.
     #[command(flatten)]
     pub audit: AuditFlags,
+
+    /// Tracing.
+    #[command(flatten)]
+    pub tracing: TracingFlags,
 }
 
 impl Serve {
@@ -145,6 +149,7 @@ impl Serve {
             shutdown_delay: self.shutdown_delay_duration,
             self_managed: self.self_managed.config(),
             audit: self.audit.options()?,
+            tracing: self.tracing.options()?,
         })
     }
 
@@ -169,7 +174,7 @@ impl Serve {
     }
 }
 
-fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Unreadable {
         flag,
         path: path.to_owned(),

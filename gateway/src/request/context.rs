@@ -4,6 +4,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{Annotations, Recording, Warnings, deadline};
+use crate::telemetry::trace;
 
 /// Bytes of an `Audit-ID` that are logged: clients choose it, and generated ones have 36.
 const SHOWN: usize = 64;
@@ -26,6 +27,8 @@ pub struct Context {
     pub annotations: Annotations,
     /// Collects the body for the audit event.
     pub recording: Recording,
+    /// The span of the request; `None` if it is not sampled.
+    pub span: Option<trace::Parent>,
 }
 
 impl Context {
@@ -39,6 +42,7 @@ impl Context {
             warnings: Warnings::new(),
             annotations: Annotations::new(),
             recording: Recording::default(),
+            span: None,
         }
     }
 

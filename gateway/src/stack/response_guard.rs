@@ -12,8 +12,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::auditing::Records;
 use super::measure::Observation;
-use crate::audit::Trail;
 use crate::serving::Lifecycle;
 use crate::serving::limits::Seat;
 use crate::serving::unsent::{Charge, Extent, Pace, Reader, Window, watch_over};
@@ -54,8 +54,8 @@ pub(super) struct ResponseGuard {
     pub(super) seat: Seat,
     pub(super) observation: Observation,
     pub(super) in_flight: Option<TaskTrackerToken>,
-    /// Submits the last event of the request.
-    pub(super) trail: Option<Trail>,
+    /// End with the response.
+    pub(super) records: Records,
 }
 
 /// When a body ends before it is complete.

@@ -87,6 +87,7 @@ fn fixture(limits: Limits) -> Fixture {
         lifecycle: Lifecycle::new(),
         metrics: Metrics::new(),
         auditor: Auditor::default(),
+        tracer: Tracer::default(),
         inner: Stub::default(),
     };
     Fixture {
