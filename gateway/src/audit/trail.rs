@@ -104,6 +104,10 @@ impl Trail {
         long_running: bool,
         deadline: Instant,
     ) -> Response<Body> {
+        if self.complete {
+            // The response to a request whose first event was not stored.
+            return response;
+        }
         let status = response.extensions().get::<SentStatus>();
         let status = status.map(|SentStatus(status)| Arc::clone(status));
         self.outcome = Some(Outcome {

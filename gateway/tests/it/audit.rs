@@ -3,4 +3,4 @@
 mod backends;
 mod events;
 mod receiver;
-mod server;
+pub(crate) mod server;

@@ -15,5 +15,6 @@ mod in_process;
 mod non_resource;
 mod reads;
 mod slow_clients;
+mod spans;
 mod store;
 mod writes;
