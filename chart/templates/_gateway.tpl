@@ -33,6 +33,31 @@
 {{- with $v.policy.thirdPartyWebhooks }}
 - "--webhook-admission={{ if not .enabled }}off{{ else if .required }}required{{ else }}best-effort{{ end }}"
 {{- end }}
+{{- if $v.audit.enabled }}
+- --audit-policy-file=/etc/ark/audit/policy.yaml
+{{- with $v.audit.log }}
+{{- if .path }}
+- "--audit-log-path={{ .path }}"
+- "--audit-log-mode={{ .mode }}"
+{{- if ne .path "-" }}
+- "--audit-log-maxsize={{ .maxSize }}"
+- "--audit-log-maxbackup={{ .maxBackups }}"
+- "--audit-log-maxage={{ .maxAge }}"
+- "--audit-log-compress={{ .compress }}"
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $v.audit.webhook }}
+{{- if .kubeconfigSecretName }}
+- --audit-webhook-config-file=/run/audit-webhook/kubeconfig
+- "--audit-webhook-mode={{ .mode }}"
+- "--audit-webhook-truncate-enabled={{ .truncate }}"
+{{- end }}
+{{- end }}
+{{- range $v.audit.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
 - "--max-requests-inflight={{ $v.gateway.maxRequestsInflight }}"
 - "--max-mutating-requests-inflight={{ $v.gateway.maxMutatingRequestsInflight }}"
 - "--watch-cache-bytes={{ $v.gateway.watchCacheBytes }}"
@@ -78,6 +103,12 @@ volumeMounts:
   {{- end }}
   {{- range $i, $_ := $v.resourceDefinitions.configMaps }}
   - {name: resources-{{ $i }}, mountPath: /etc/ark/resources/{{ . }}, readOnly: true}
+  {{- end }}
+  {{- if $v.audit.enabled }}
+  - {name: audit, mountPath: /etc/ark/audit, readOnly: true}
+  {{- if $v.audit.webhook.kubeconfigSecretName }}
+  - {name: audit-webhook, mountPath: /run/audit-webhook, readOnly: true}
+  {{- end }}
   {{- end }}
   {{- with $v.gateway.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}

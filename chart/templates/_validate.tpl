@@ -59,6 +59,9 @@
 {{- if and (eq (int $v.gateway.securePort) (int $v.metrics.driverPort)) -}}
 {{- $problems = append $problems "metrics.driverPort equals gateway.securePort; choose another port, or 0" -}}
 {{- end -}}
+{{- if and $v.audit.enabled (not (or $v.audit.log.path $v.audit.webhook.kubeconfigSecretName)) -}}
+{{- $problems = append $problems "audit.enabled: no backend; set audit.log.path or audit.webhook.kubeconfigSecretName" -}}
+{{- end -}}
 {{- with $problems -}}
 {{- fail (printf "\n  %s\n" (join "\n  " .)) -}}
 {{- end -}}

@@ -56,6 +56,17 @@
 - name: resources-{{ $i }}
   configMap: {name: {{ $name }}}
 {{- end }}
+{{- if $v.audit.enabled }}
+- name: audit
+  configMap: {name: {{ include "ark.name" . }}-audit}
+{{- if $v.audit.webhook.kubeconfigSecretName }}
+- name: audit-webhook
+  secret:
+    secretName: {{ $v.audit.webhook.kubeconfigSecretName }}
+    defaultMode: 288
+    items: [{key: {{ $v.audit.webhook.kubeconfigSecretKey }}, path: kubeconfig}]
+{{- end }}
+{{- end }}
 {{- with $v.extraVolumes }}
 {{ toYaml . }}
 {{- end }}

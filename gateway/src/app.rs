@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit;
 use crate::config::{self, Serve};
 use crate::handlers::Api;
 pub use crate::handlers::Build;
@@ -97,6 +98,9 @@ pub enum Error {
     /// The clients of the cluster cannot be configured.
     #[error(transparent)]
     Cluster(#[from] kube::ConnectError),
+    /// The audit cannot be configured.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The authorities of the cluster cannot be read.
     #[error(
         "cannot read ConfigMap kube-system/extension-apiserver-authentication: {0}: bind the role \
@@ -121,6 +125,7 @@ pub async fn serve(
     let config = options.server()?;
     let catalog = config.kinds.load()?;
     let upstream = Upstream::configure(&config).await?;
+    let audit = audit::Backends::configure(&config.audit).await?;
     let address = SocketAddr::new(options.bind_address, options.secure_port);
     let bound = TcpListener::bind(address).await;
     let listener = bound.map_err(|source| Error::Bind {
@@ -133,7 +138,9 @@ pub async fn serve(
         Some(result) => result?,
         None => return Ok(()),
     }
-    let app = App::builder(config, catalog).behind(upstream);
+    let app = App::builder(config, catalog)
+        .behind(upstream)
+        .with_audit(audit);
     let app = app.build(Io::new(listener, process)?)?;
     tracing::info!(%address, "serving");
     app.run(stop).await

@@ -21,6 +21,8 @@ use crate::request::User;
 #[derive(Debug, Clone)]
 pub struct Permit {
     user: Arc<User>,
+    /// `None` if the authorizer gave none.
+    reason: Option<Arc<str>>,
 }
 
 /// Calls authorizers in order. The first that allows or denies decides; if none does, the request
@@ -50,12 +52,19 @@ pub struct Denied {
     pub name: String,
     /// kube-apiserver's message: which user cannot do what.
     pub sentence: String,
+    /// Reason of the authorizers; may be empty.
+    pub reason: String,
 }
 
 impl Permit {
     /// The authorized user.
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// Reason of the authorizer; may be empty.
+    pub fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or_default()
     }
 
     /// The authorized user, shared.
@@ -122,7 +131,10 @@ impl Authorizers {
                 error,
             } = authorizer.authorize(&attributes).await;
             match decision {
-                Decision::Allow => return Ok(Permit { user }),
+                Decision::Allow => {
+                    let reason = (!reason.is_empty()).then(|| reason.into());
+                    return Ok(Permit { user, reason });
+                }
                 Decision::Deny => return Err(rejection(&user, info, &reason, error.as_slice())),
                 Decision::NoOpinion => {}
             }
@@ -150,6 +162,7 @@ fn rejection(user: &User, info: &RequestInfo, reason: &str, errors: &[Error]) ->
         resource: info.resource.clone(),
         name: info.name.clone(),
         sentence,
+        reason: reason.to_owned(),
     })
 }
 

@@ -6,16 +6,20 @@
 mod serve;
 
 mod admission;
+mod audit;
 mod delegation;
 mod front_proxy;
 mod kinds;
 mod monitoring;
 mod self_managed;
+mod tracing;
 mod tuning;
 
 mod size;
 
+pub use self::tracing::TracingFlags;
 pub use admission::{Admission, AdmissionFlags, ConfigFileError, WebhookAdmission};
+pub use audit::{AuditFlags, LogFlags, WebhookFlags};
 pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
 pub use kinds::Kinds;
@@ -35,6 +39,7 @@ use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::serving_certificate::SelfManaged;
 use crate::store::StoreConfig;
+use crate::telemetry::trace;
 
 /// Configuration of a server.
 #[derive(Debug, Clone)]
@@ -61,6 +66,10 @@ pub struct Server {
     pub shutdown_delay: Duration,
     /// Where the serving certificate is kept if not in files.
     pub self_managed: Option<SelfManaged>,
+    /// Which requests are recorded, and where.
+    pub audit: crate::audit::Options,
+    /// Where spans are exported; `None` makes none.
+    pub tracing: Option<trace::Options>,
 }
 
 /// Invalid flags. Each message is one line that names the flag or file.
@@ -90,6 +99,12 @@ pub enum Error {
          service account"
     )]
     NoCluster,
+    /// Flags of the audit do not fit together.
+    #[error("{0}")]
+    Audit(String),
+    /// The file of tracing is invalid.
+    #[error("{0}")]
+    Tracing(String),
     /// A path that is always allowed is invalid.
     #[error("--authorization-always-allow-paths: {0}")]
     AlwaysAllowPath(#[from] InvalidPath),

@@ -19,6 +19,8 @@ mod expiring;
 
 pub mod informer;
 
+mod receiver;
+
 pub mod api_service;
 pub mod secret;
 pub mod services;
@@ -28,5 +30,6 @@ pub use api_service::{ApiService, ApiServices};
 pub use call::Error;
 pub use client::{Client, Cluster, ConnectError, Kubeconfigs};
 pub use metrics::{CacheMetrics, RequestMetrics};
+pub use receiver::Receiver;
 pub use secret::{ObjectName, Secret, Secrets};
 pub use services::Services;

@@ -20,6 +20,8 @@ pub mod authz;
 
 pub mod kube;
 
+pub mod audit;
+
 pub mod backend;
 
 pub mod store;

@@ -4,6 +4,9 @@ mod document;
 mod line;
 mod status;
 
+use std::sync::Arc;
+
+use api_types::status::Status;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
@@ -36,6 +39,10 @@ pub enum Framing {
     /// Four bytes of length before each event, big endian; sent as binary.
     LengthPrefixed,
 }
+
+/// Response extension of a response that is a Status.
+#[derive(Debug, Clone)]
+pub struct SentStatus(pub Arc<Status>);
 
 /// A response with this body.
 pub fn body(

@@ -5,10 +5,12 @@ pub mod context;
 pub mod deadline;
 pub(crate) mod id;
 pub mod probe;
+pub mod recording;
 pub mod user;
 pub mod warnings;
 
 pub use annotations::Annotations;
 pub use context::Context;
+pub use recording::Recording;
 pub use user::User;
 pub use warnings::Warnings;

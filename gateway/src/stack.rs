@@ -1,11 +1,14 @@
 //! The request chain: the steps of every request, in order, before and after its handler.
 
+mod auditing;
 mod measure;
 mod rejection;
 mod response_guard;
+mod spans;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::request_info::RequestInfo;
@@ -14,13 +17,16 @@ use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument as _, Span, field};
 
+use self::auditing::Records;
 use self::measure::Observation;
 use self::rejection::Rejection;
 use self::response_guard::{End, GuardedBody, ResponseGuard, SMALL, SmallBody};
+use crate::audit::{Auditor, Subject};
 use crate::auth::{Authenticators, Peer};
 use crate::authz::{Authorizers, Permit, impersonation};
 use crate::reply;
@@ -30,6 +36,7 @@ use crate::serving::limits::{Overloaded, Seat, Shortage};
 use crate::serving::unsent::{Charge, Outlet, Reader};
 use crate::serving::{self, Lifecycle, Limits};
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::{self, Tracer};
 
 /// Default `Cache-Control`: every response requires authentication.
 const NOT_CACHED: HeaderValue = HeaderValue::from_static("no-cache, private");
@@ -68,6 +75,10 @@ pub struct Stack<I> {
     pub lifecycle: Lifecycle,
     /// Request metrics.
     pub metrics: Metrics,
+    /// Records requests.
+    pub auditor: Auditor,
+    /// Makes the spans of requests.
+    pub tracer: Tracer,
     /// The handlers.
     pub inner: I,
 }
@@ -123,7 +134,9 @@ impl<I: Inner> Stack<I> {
         let mut observation =
             Observation::begin(&self.metrics, &info, &request, self.inner.serves(&info));
         let (received, span) = (context.received, span(&context, &info));
-        let served = self.handled(peer, outlet, context, info, request);
+        let deadline = context.received + deadline::REQUEST_TIMEOUT;
+        let mut records = Records::default();
+        let served = self.handled(peer, outlet, context, info, request, &mut records);
         let served = served.instrument(span.clone()).await;
         if !long_running
             && received.elapsed() > SLOW
@@ -135,18 +148,20 @@ impl<I: Inner> Stack<I> {
             let milliseconds = received.elapsed().as_millis();
             span.in_scope(|| tracing::info!(code, milliseconds, left_out, "slow request"));
         }
-        let handled = match served {
+        let mut handled = match served {
             Ok(handled) => handled,
             Err(rejection) => {
                 let response = rejected(rejection, outlet);
                 self.record_shortage(&response);
                 observation.record_response(response.status(), false);
-                return Ok(response);
+                return Ok(records.respond(response, false, deadline).await);
             }
         };
         self.record_shortage(&handled.response);
         observation.record_response(handled.response.status(), long_running);
-        Ok(self.until_sent(handled, observation))
+        let response = handled.response;
+        handled.response = records.respond(response, long_running, deadline).await;
+        Ok(self.until_sent(handled, observation, records))
     }
 
     /// Runs the steps up to the handler and its response.
@@ -157,6 +172,7 @@ impl<I: Inner> Stack<I> {
         mut context: Context,
         info: RequestInfo,
         mut request: Request<Body>,
+        records: &mut Records,
     ) -> Result<Handled, Rejection> {
         let long_running = info.is_long_running();
         // Counted before the check of the signal, so that the drain waits for this request.
@@ -164,25 +180,30 @@ impl<I: Inner> Stack<I> {
         if self.lifecycle.not_accepting_new_requests.is_cancelled() {
             return Err(Rejection::ShuttingDown);
         }
-        // The timeout starts at the arrival of the request, not at its handler.
-        if !long_running {
-            let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
-                .map_err(|message| Rejection::timeout(&request, message))?;
-            context.deadline = Some(context.received + time);
-        }
+        let identified = self.identify(peer, &mut context, &info, &mut request).await;
+        let Identified { user, _head } = match identified {
+            Ok(identified) => identified,
+            Err(rejection) => {
+                let subject = subject(peer, &context, &info, &request);
+                records.trail = self.auditor.begin_rejected(subject);
+                return Err(rejection);
+            }
+        };
         let deadline = context.deadline;
-        // Held until the handler returns, because the head stays in memory while the body is
-        // awaited.
-        let _head = self.limits.head(request.headers())?;
-        // Watches have no deadline, but authentication and authorization do.
-        let decided_by = deadline.unwrap_or(context.received + deadline::REQUEST_TIMEOUT);
-        let user = self
-            .authenticators
-            .authenticate(peer, request.headers_mut(), &info.path);
-        let user = timeout_at(decided_by, user)
-            .await
-            .map_err(|_| Rejection::DeadlineExceeded)?
-            .map_err(|error| Rejection::unauthenticated(&request, &error))?;
+        // Watches have no deadline, but authorization has one.
+        let decided_by = decided_by(&context);
+        // After authentication, because the policy depends on the user; before everything that may
+        // reject the request of a user.
+        let audited = subject(peer, &context, &info, &request);
+        records.trail = self.auditor.begin(audited, &user);
+        // After authentication, because only trusted clients choose whether they are sampled.
+        records.span = spans::begin(&self.tracer, audited, &request, &user);
+        context.span = records.span.as_ref().map(trace::Span::as_parent);
+        if let Some(trail) = &mut records.trail {
+            context.recording = trail.recording();
+            let stored = trail.received(decided_by).await;
+            stored.map_err(|error| Rejection::not_stored(&request, &error))?;
+        }
         // Before the request uses any right of its sender.
         impersonation::reject(request.headers(), &user, &info)
             .map_err(|rejected| Rejection::impersonating(&request, rejected))?;
@@ -193,10 +214,12 @@ impl<I: Inner> Stack<I> {
         let reader = outlet.reader(&user.name);
         let (read_only, probe) = (info.is_read_only(), is_probe(&info.path));
         let query = request.uri().query();
-        let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info, query))
-            .await
-            .map_err(|_| Rejection::DeadlineExceeded)?
-            .map_err(|rejection| Rejection::unauthorized(&request, rejection))?;
+        let permit = timeout_at(decided_by, self.authorizers.authorize(user, &info, query));
+        let permit = permit.await.map_err(|_| Rejection::DeadlineExceeded)?;
+        if records.trail.is_some() {
+            auditing::annotate(&context.annotations, &permit);
+        }
+        let permit = permit.map_err(|rejection| Rejection::unauthorized(&request, rejection))?;
         if !info.is_read_only() {
             let intake = self.limits.intake().clone();
             request.extensions_mut().insert(intake);
@@ -220,6 +243,31 @@ impl<I: Inner> Stack<I> {
             seat,
             in_flight,
         })
+    }
+
+    /// Determines the deadline and the user of a request.
+    async fn identify(
+        &self,
+        peer: &Peer,
+        context: &mut Context,
+        info: &RequestInfo,
+        request: &mut Request<Body>,
+    ) -> Result<Identified, Rejection> {
+        // The timeout starts at the arrival of the request, not at its handler.
+        if !info.is_long_running() {
+            let time = deadline::from_query(request.uri().query(), deadline::REQUEST_TIMEOUT)
+                .map_err(|message| Rejection::timeout(request, message))?;
+            context.deadline = Some(context.received + time);
+        }
+        let head = self.limits.head(request.headers())?;
+        let user = self
+            .authenticators
+            .authenticate(peer, request.headers_mut(), &info.path);
+        let user = timeout_at(decided_by(context), user)
+            .await
+            .map_err(|_| Rejection::DeadlineExceeded)?
+            .map_err(|error| Rejection::unauthenticated(request, &error))?;
+        Ok(Identified { user, _head: head })
     }
 
     /// Counts a response with which a request was rejected for want of something.
@@ -248,7 +296,12 @@ impl<I: Inner> Stack<I> {
     }
 
     /// Keeps the seat until the response is sent; a small response releases it at once.
-    fn until_sent(&self, handled: Handled, observation: Observation) -> Response<Body> {
+    fn until_sent(
+        &self,
+        handled: Handled,
+        observation: Observation,
+        records: Records,
+    ) -> Response<Body> {
         let Handled {
             response,
             reader,
@@ -261,6 +314,7 @@ impl<I: Inner> Stack<I> {
             seat,
             observation,
             in_flight,
+            records,
         };
         let small = response.body().size_hint().exact();
         match (small.filter(|bytes| *bytes <= SMALL), charge) {
@@ -299,6 +353,36 @@ fn span(context: &Context, info: &RequestInfo) -> Span {
         name = &*info.name,
         user = field::Empty,
     )
+}
+
+/// A user, and the memory of the head of the request: held until the handler returns, because the
+/// head stays in memory while the body is awaited.
+struct Identified {
+    user: Arc<User>,
+    _head: Option<OwnedSemaphorePermit>,
+}
+
+/// The deadline of authentication and authorization.
+fn decided_by(context: &Context) -> Instant {
+    context
+        .deadline
+        .unwrap_or(context.received + deadline::REQUEST_TIMEOUT)
+}
+
+/// What is audited of a request.
+fn subject<'a>(
+    peer: &Peer,
+    context: &'a Context,
+    info: &'a RequestInfo,
+    request: &'a Request<Body>,
+) -> Subject<'a> {
+    Subject {
+        info,
+        uri: request.uri(),
+        headers: request.headers(),
+        peer: peer.address.ip(),
+        context,
+    }
 }
 
 /// A response, its reader and its resources.

@@ -1,5 +1,6 @@
-//! Metrics of requests, and the registry of all metrics.
+//! Metrics of requests, the registry of all metrics, and spans.
 
 pub mod metrics;
+pub mod trace;
 
 pub use metrics::Metrics;

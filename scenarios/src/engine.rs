@@ -23,6 +23,7 @@ use self::kubeconfig::Kubeconfig;
 use self::postgres::Postgres;
 use self::process::{PortTaken, Process};
 use self::reference::Reference;
+use crate::audit::Files;
 use crate::report::print_line;
 use crate::repository::{Repository, files_below};
 
@@ -59,6 +60,9 @@ pub struct UnderTest {
     /// Storage driver of ark-apiserver [default: sqlite].
     #[arg(long)]
     pub backend: Option<Backend>,
+    /// Files of the audit events that the servers record, one each.
+    #[arg(skip)]
+    pub audit: Option<Files>,
 }
 
 impl UnderTest {
@@ -133,6 +137,8 @@ impl Engine {
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("scenarios-").tempdir()?;
         let path = folder.path();
+        let flags = under_test.audit.as_ref().map(Files::flags);
+        let flags = flags.unwrap_or_default();
         let postgres = kind == Kind::KinePostgres
             || kind.is_under_test() && under_test.backend == Some(Backend::Postgres);
         let database = if postgres {
@@ -144,7 +150,7 @@ impl Engine {
             (Kind::Standalone, database) => {
                 let program = under_test.program()?;
                 let kinds = repository.test_kinds();
-                let started = standalone::start(&program, path, &kinds, database.as_ref());
+                let started = standalone::start(&program, path, &kinds, database.as_ref(), &flags);
                 ("standalone", started.await?)
             }
             (Kind::Cluster, database) => {
@@ -170,7 +176,8 @@ impl Engine {
             (_, None) => {
                 let store = store::etcd(reference, path)?;
                 let manifests = manifests(repository)?;
-                let started = kube_apiserver::start(reference, store, path, &manifests);
+                let started =
+                    kube_apiserver::start_with(reference, store, path, &manifests, &flags);
                 ("kube-apiserver", started.await?.into_parts())
             }
         };

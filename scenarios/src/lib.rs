@@ -10,6 +10,7 @@
 pub mod repository;
 pub mod scenario;
 
+pub mod audit;
 pub mod clients;
 pub mod diff;
 pub mod engine;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use regex::Regex;
+use scenarios::audit::{Files, compare};
 use scenarios::clients;
 use scenarios::engine::reference::Reference;
 use scenarios::engine::{Engine, Kind, UnderTest};
@@ -37,6 +38,8 @@ enum Command {
         #[command(flatten)]
         under_test: UnderTest,
     },
+    /// Run scenarios on kube-apiserver and on ark-apiserver, and compare the audit events.
+    Audit(AuditArguments),
     /// Start one engine with the kinds of the scenarios, print its KUBECONFIG and wait for Ctrl-C.
     Up {
         /// Engine to start.
@@ -69,6 +72,17 @@ struct RunArguments {
     /// Print the normalised responses of the first engine.
     #[arg(long)]
     print: bool,
+    /// Scenario files [default: all].
+    files: Vec<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct AuditArguments {
+    /// Run only scenarios whose name matches this regular expression.
+    #[arg(long)]
+    filter: Option<Regex>,
+    #[command(flatten)]
+    under_test: UnderTest,
     /// Scenario files [default: all].
     files: Vec<PathBuf>,
 }
@@ -135,6 +149,7 @@ async fn perform(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) => run(&repository, &reference, arguments).await,
         Command::Play(arguments) => Box::pin(play(repository, &reference, &arguments)).await,
+        Command::Audit(arguments) => audit(&repository, &reference, arguments).await,
         Command::Clients { under_test } => {
             for kind in [Kind::KubeApiserver, Kind::Standalone] {
                 let engine = Engine::start(kind, &repository, &reference, &under_test).await?;
@@ -207,6 +222,46 @@ async fn play(
         "{} histories, {} responses ({} below 300, {} conflicts), {} unstable, 0 differences",
         played.histories, played.responses, played.successes, played.conflicts, played.unstable
     ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One scenario at a time, because steps of others change lists.
+async fn audit(
+    repository: &Repository,
+    reference: &Reference,
+    arguments: AuditArguments,
+) -> Result<ExitCode> {
+    let scenarios = suite::load(repository, &arguments.files, arguments.filter.as_ref())?;
+    let folder = tempfile::Builder::new().prefix("audit-").tempdir()?;
+    let (mut engines, mut files) = (Vec::new(), Vec::new());
+    for (kind, name) in [
+        (Kind::KubeApiserver, "reference"),
+        (Kind::Standalone, "ours"),
+    ] {
+        let created = Files::create(&folder.path().join(name))?;
+        let under_test = UnderTest {
+            audit: Some(created.clone()),
+            ..arguments.under_test.clone()
+        };
+        engines.push(Engine::start(kind, repository, reference, &under_test).await?);
+        files.push(created);
+    }
+    suite::run_all(&engines, &scenarios, 1, false).await;
+    for mut engine in engines {
+        if let Some(end) = engine.failure() {
+            bail!("{end} while scenarios were running");
+        }
+        engine.stop().await;
+    }
+    let (first, second) = (files[0].events()?, files[1].events()?);
+    let (requests, differences) = compare(&first, &second);
+    ensure!(requests > 0, "no request has audit events on both servers");
+    if let Some(differences) = differences {
+        print_line(&differences);
+        print_line(&format!("{requests} requests, with differences"));
+        return Ok(ExitCode::FAILURE);
+    }
+    print_line(&format!("{requests} requests, 0 differences"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ pub mod variables;
 pub mod words;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 
 use self::capture::{Capture, Until, Watched};
 use self::variables::Variables;
+use crate::audit::ID_PREFIX;
 use crate::engine::Engine;
 use crate::scenario::{Ready, Scenario, Step};
 
@@ -52,6 +54,7 @@ pub async fn play(engine: &Engine, scenario: &Scenario) -> Result<Vec<Record>> {
         folder,
         background: HashMap::new(),
         tasks: JoinSet::new(),
+        requests: AtomicUsize::new(0),
     };
     stage.write_files(scenario)?;
     let mut records = Vec::new();
@@ -95,6 +98,8 @@ struct Stage<'a> {
     folder: TempDir,
     background: HashMap<String, (Step, Watched)>,
     tasks: JoinSet<()>,
+    /// Requests so far, for their `Audit-ID`.
+    requests: AtomicUsize,
 }
 
 impl Stage<'_> {
@@ -170,7 +175,10 @@ impl Stage<'_> {
             let (sink, watched) = watch::channel(Capture::default());
             let task = if let Some(request) = &step.request {
                 let (engine, variables) = (self.engine, &self.variables);
-                let request = request::prepare(engine, variables, &self.namespace, step, request)?;
+                let mut request =
+                    request::prepare(engine, variables, &self.namespace, step, request)?;
+                let number = self.requests.fetch_add(1, Ordering::Relaxed);
+                request.identify(&format!("{ID_PREFIX}{}/{number:04}", self.namespace));
                 let response =
                     tokio::time::timeout(step_timeout(step), request::send(request, &sink));
                 request::receive(

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use gateway::auth::RequestHeaders;
 use gateway::backend::Endpoint;
-use gateway::config::{Admission, Delegation, Kinds, Monitoring, Server, Tuning};
+use gateway::config::{
+    self, Admission, AuditFlags, Delegation, Kinds, Monitoring, Server, TracingFlags, Tuning,
+};
 use gateway::serving::tls;
 use pki::Pki;
 
@@ -86,6 +88,14 @@ pub struct Standalone {
     /// Metrics.
     #[command(flatten)]
     pub monitoring: Monitoring,
+
+    /// Audit.
+    #[command(flatten)]
+    pub audit: AuditFlags,
+
+    /// Tracing.
+    #[command(flatten)]
+    pub tracing: TracingFlags,
 }
 
 impl Standalone {
@@ -127,8 +137,11 @@ impl Standalone {
 
     /// The configuration of the gateway for the driver at `backend` and these certificates.
     #[must_use]
-    pub fn server(&self, backend: Endpoint, pki: &Pki) -> Server {
-        Server {
+    ///
+    /// # Errors
+    /// If flags do not fit together or a file cannot be read.
+    pub fn server(&self, backend: Endpoint, pki: &Pki) -> Result<Server, config::Error> {
+        Ok(Server {
             backend,
             store: self.tuning.store(),
             kinds: self.served(),
@@ -149,6 +162,8 @@ impl Standalone {
             self_managed: None,
             delegation: Delegation::default(),
             admission: Admission::default(),
-        }
+            audit: self.audit.options()?,
+            tracing: self.tracing.options()?,
+        })
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use gateway::app::{self, App, Io, Process};
+use gateway::audit::Backends;
 use gateway::resources::Catalog;
 use gateway::store::Phase;
 use pki::Pki;
@@ -62,10 +63,14 @@ pub async fn run(
     let kubeconfig = options.kubeconfig.as_deref();
     let kubeconfig = Kubeconfig::new(kubeconfig, &data.kubeconfig(), data.path());
     kubeconfig.check_merge(&pki)?;
-    let config = options.server(endpoint, &pki);
+    let config = options.server(endpoint, &pki).map_err(app::Error::from)?;
+    let audit = Backends::configure(&config.audit).await;
+    let audit = audit.map_err(app::Error::from)?;
     let example = example(&catalog);
     let admission = Admission::default();
-    let app = App::builder(config, catalog).with_admission(admission.chain());
+    let app = App::builder(config, catalog)
+        .with_admission(admission.chain())
+        .with_audit(audit);
     let app = app.build(Io::new(listener, process)?)?;
     let client = Client::new(app.stack(), &pki)?;
     admission.connect(client.clone());

@@ -87,6 +87,12 @@ affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeS
 topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule,
   labelSelector: {matchLabels: {app.kubernetes.io/name: ark-apiserver}}}]
 extraVolumes: [{name: extra, emptyDir: {}}]
+audit:
+  enabled: true
+  policy: {rules: [{level: Request, verbs: [create]}, {level: Metadata}]}
+  log: {path: /extra/audit.log, mode: blocking}
+  webhook: {kubeconfigSecretName: audit}
+  extraArgs: [--audit-webhook-batch-max-size=50]
 gateway:
   image: {digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}
   extraArgs: [--watch-replay=100]

@@ -88,6 +88,14 @@ const REFUSED: &[(&[&str], &str)] = &[
         "at '/flowSchemas/watchesPriorityLevel'",
     ),
     (&["metrics: {driverPort: 80}"], "at '/metrics/driverPort'"),
+    (
+        &["audit: {policy: {rules: [{users: [a]}]}}"],
+        "at '/audit/policy/rules/0'",
+    ),
+    (
+        &["audit: {enabled: true, log: {path: ''}}"],
+        "audit.enabled: no backend; set audit.log.path",
+    ),
     (&["replicas: 2"], "replicas: an SQLite file has one pod"),
     (
         &["{replicas: 2, storage: {driver: custom, custom: {image: {repository: x}}}}"],

@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::Upstream;
 use super::named::named;
 use super::reload::Reload;
+use crate::audit;
 use crate::compute::Workers;
 use crate::handlers::Exposition;
 use crate::serving::cert_reload::Reloader;
 use crate::serving::certificate_metrics::CertificateMetrics;
 use crate::store::StoreTask;
+use crate::telemetry::trace::Exporter;
 
 /// Tasks that are not started yet.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub(super) struct Background {
     pub(super) upstream: Upstream,
     /// `None` if the handlers use no store.
     pub(super) storage: Option<Storage>,
+    /// The backends of the audit.
+    pub(super) audit: audit::Writers,
+    /// `None` if nothing is traced.
+    pub(super) exporter: Option<Exporter>,
     /// `None` if no signal announces new manifests.
     pub(super) reload: Option<Reload>,
     /// The listener for metrics, and what it serves.
@@ -54,6 +60,14 @@ impl Background {
         });
         let certificates = self.certificates.run(stop.clone());
         tasks.spawn(named("reload of certificates", certificates));
+        if !self.audit.is_empty() {
+            let audit = self.audit.run(stop.clone());
+            tasks.spawn(named("the audit", audit));
+        }
+        if let Some(exporter) = self.exporter {
+            let exporter = exporter.run(stop.clone());
+            tasks.spawn(named("the export of spans", exporter));
+        }
         if let Some(reload) = self.reload {
             let reload = reload.run(stop.clone());
             tasks.spawn(named("reload of manifests", reload));

@@ -10,6 +10,7 @@ use super::background::{Background, Storage};
 use super::reload::Reload;
 use super::{App, Build, Error, InProcess, Io, Process, Upstream};
 use crate::admission::Chain;
+use crate::audit::{self, Auditor};
 use crate::auth::Certificates;
 use crate::authz::Authorizers;
 use crate::compute::Pool;
@@ -24,6 +25,7 @@ use crate::serving::{Bounds, Lifecycle, Limits, Server};
 use crate::stack::{Inner, Stack};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::{Exporter, Tracer};
 
 /// A server under construction. The configuration determines all parts that are not set.
 ///
@@ -36,6 +38,7 @@ pub struct Builder {
     admission: Chain,
     limits: Settings,
     threads: usize,
+    audit: audit::Backends,
 }
 
 /// State that the request chain and its handlers share.
@@ -48,6 +51,10 @@ struct Shared {
     upstream: Upstream,
     delegation: Delegation,
     authorizers: Authorizers,
+    auditor: Auditor,
+    audit_writers: audit::Writers,
+    tracer: Tracer,
+    exporter: Option<Exporter>,
 }
 
 impl Builder {
@@ -64,6 +71,7 @@ impl Builder {
             admission: Chain::default(),
             limits,
             threads: Pool::usual_threads(),
+            audit: audit::Backends::default(),
         }
     }
 
@@ -77,6 +85,12 @@ impl Builder {
     #[must_use]
     pub fn with_admission(self, admission: Chain) -> Self {
         Self { admission, ..self }
+    }
+
+    /// Records requests.
+    #[must_use]
+    pub fn with_audit(self, audit: audit::Backends) -> Self {
+        Self { audit, ..self }
     }
 
     /// Replaces the limits of requests, including those of the configuration.
@@ -115,7 +129,7 @@ impl Builder {
     /// If the certificates cannot be used.
     pub fn build_with<I: Inner>(self, handlers: I, io: Io) -> Result<App<I>, Error> {
         let delay = self.config.shutdown_delay;
-        let shared = Shared::new(self.upstream, self.config, self.limits)?;
+        let shared = Shared::new(self.upstream, self.config, self.limits, self.audit)?;
         let service = shared.service(handlers, None);
         Ok(service.listen(io.listener, &io.process, delay))
     }
@@ -130,7 +144,7 @@ impl Builder {
 
     fn service(self, build: Build) -> Result<InProcess, Error> {
         let (backend, config) = (self.config.backend.clone(), self.config.store);
-        let mut shared = Shared::new(self.upstream, self.config, self.limits)?;
+        let mut shared = Shared::new(self.upstream, self.config, self.limits, self.audit)?;
         let codec = Arc::new(self.catalog.clone());
         let (compute, workers) = Pool::start(self.threads).map_err(Error::Threads)?;
         let (store, task) = Store::new(&backend, codec, config, compute.clone());
@@ -154,8 +168,18 @@ impl Builder {
 }
 
 impl Shared {
-    fn new(upstream: Upstream, config: config::Server, limits: Settings) -> Result<Self, Error> {
+    fn new(
+        upstream: Upstream,
+        config: config::Server,
+        limits: Settings,
+        audit: audit::Backends,
+    ) -> Result<Self, Error> {
         let metrics = Metrics::new();
+        let (auditor, audit_writers) = audit.start(&metrics)?;
+        let tracing = config.tracing.as_ref();
+        let (tracer, exporter) = tracing
+            .map(|options| Tracer::new(options, &metrics))
+            .unzip();
         metrics.announce_rejections(Shortage::ALL.map(Shortage::reason));
         let certificate_metrics = CertificateMetrics::new(&metrics);
         let certificates = upstream.certificates(config.tls)?;
@@ -168,6 +192,10 @@ impl Shared {
             lifecycle: Lifecycle::new(),
             upstream,
             delegation: config.delegation,
+            auditor,
+            audit_writers,
+            tracer: tracer.unwrap_or_default(),
+            exporter,
         })
     }
 
@@ -180,6 +208,8 @@ impl Shared {
             limits: self.limits,
             lifecycle: self.lifecycle,
             metrics,
+            auditor: self.auditor,
+            tracer: self.tracer,
             inner: handlers,
         };
         let background = Background {
@@ -187,6 +217,8 @@ impl Shared {
             certificate_metrics: self.certificate_metrics,
             upstream,
             storage,
+            audit: self.audit_writers,
+            exporter: self.exporter,
             reload: None,
             metrics: None,
         };

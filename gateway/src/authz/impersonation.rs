@@ -106,6 +106,7 @@ impl Wanted {
             resource: info.resource.clone(),
             name: info.name.clone(),
             sentence: sentence(user, &verb, info),
+            reason: String::new(),
         }
     }
 
@@ -127,6 +128,7 @@ impl Wanted {
             sentence: sanitized(format!(
                 "User {who} cannot impersonate resource {resource:?} in API group \"\" {scope}"
             )),
+            reason: String::new(),
         }
     }
 

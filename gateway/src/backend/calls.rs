@@ -21,11 +21,14 @@ use crate::backend::link::{Client, Link, Live};
 use crate::backend::record::Header;
 use crate::backend::requests::{Method, Requests};
 use crate::backend::revision_guard::{Identity, Position, RevisionGuard};
+use crate::telemetry::trace;
 
 /// Deadline of a read, and of the start of a stream.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// Added to the deadline that the driver receives, so that this side's deadline expires first.
 const LEEWAY: Duration = Duration::from_secs(1);
+/// Metadata of the parent of the driver's spans (W3C Trace Context).
+const TRACE_PARENT: &str = "traceparent";
 /// Oldest minor version of the protocol that this program supports.
 const PROTOCOL_MINOR_MIN: u32 = 1;
 
@@ -231,6 +234,7 @@ impl Calls {
         &self,
         ops: Vec<v1::Op>,
         audit_ids: &[AsciiMetadataValue],
+        parent: Option<trace::Context>,
         timeout: Duration,
     ) -> Result<Vec<v1::OpResult>, Error> {
         let mut live = self.connected(Instant::now() + timeout).await?;
@@ -238,6 +242,10 @@ impl Calls {
         let _timer = self.requests.begin(Method::Write);
         let request = v1::WriteRequest { ops };
         let response = unary(timeout, request, |mut request| {
+            let parent = parent.and_then(|parent| parent.to_header().parse().ok());
+            if let Some(parent) = parent {
+                request.metadata_mut().insert(TRACE_PARENT, parent);
+            }
             for id in audit_ids {
                 request.metadata_mut().append(AUDIT_ID_METADATA, id.clone());
             }

@@ -7,6 +7,7 @@ use backend_proto::v1;
 use bytes::Bytes;
 
 use crate::backend::key::{ObjectKey, ResourceId};
+use crate::telemetry::trace;
 
 pub use crd_schema::stored::Index;
 
@@ -82,6 +83,8 @@ pub struct Origin {
     pub audit_id: String,
     /// The number of its connection; it is not stored.
     pub connection: u64,
+    /// The span of the request, if it is sampled; it is not stored.
+    pub span: Option<trace::Parent>,
 }
 
 /// The action of a write.

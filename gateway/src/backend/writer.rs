@@ -18,6 +18,7 @@ use crate::backend::check;
 use crate::backend::error::{Error, Outcome, Reason};
 use crate::backend::record::{Origin, Record, Verdict, WriteOp};
 use crate::fair_queue::{FairQueue, First, Waiter};
+use crate::telemetry::trace;
 
 /// Capacity of the channel to [`Writer`], which empties it continuously; excess writes are
 /// rejected. The concurrent requests bound the waiting writes ([`crate::serving::limits`]).
@@ -187,10 +188,18 @@ async fn send(calls: Calls, mut batch: Vec<Job>) {
         let ops = batch.iter().map(|job| job.op.to_wire(job.id.clone()));
         let ids = batch.iter().filter_map(|job| job.audit_id.clone());
         let ids: Vec<_> = ids.take(AUDIT_IDS).collect();
+        let mut spans = spans(&batch);
+        let parent = spans.first().map(trace::Span::context);
         let response = tokio::select! {
-            response = calls.write(ops.collect(), &ids, ATTEMPT_TIMEOUT) => response,
+            response = calls.write(ops.collect(), &ids, parent, ATTEMPT_TIMEOUT) => response,
             () = all_closed(&mut batch) => return,
         };
+        if let Err(error) = &response {
+            spans
+                .iter_mut()
+                .for_each(|span| span.fail(error.to_string()));
+        }
+        drop(spans);
         let error = match response {
             Ok(results) => {
                 let sent = batch.len();
@@ -219,6 +228,15 @@ async fn send(calls: Calls, mut batch: Vec<Job>) {
             () = all_closed(&mut batch) => return,
         }
     }
+}
+
+/// A span of the call for each sampled request. The driver gets the first as the parent of its own,
+/// because a call has one parent.
+fn spans(batch: &[Job]) -> Vec<trace::Span> {
+    let parents = batch.iter().filter_map(|job| job.op.origin.span.as_ref());
+    parents
+        .map(|parent| parent.client("ark.backend.v1.Backend/Write"))
+        .collect()
 }
 
 /// Waits until every caller has left.

@@ -1,5 +1,7 @@
 //! Single documents: objects, scales, Status.
 
+use std::sync::Arc;
+
 use api_types::media_type::{Encoding, MetaVersion, Transform};
 use api_types::status::{ApiError, Status};
 use api_types::table::{self, IncludeObject, ListMeta};
@@ -14,7 +16,7 @@ use serde_json::Value;
 use super::row::Rows;
 use super::source::{PIECE, Source, respond};
 use super::{Negotiated, columns, partial};
-use crate::reply::{self, Layout};
+use crate::reply::{self, Layout, SentStatus};
 use crate::resources::Served;
 use crate::scale::ScaleView;
 use crate::store::DecodeError;
@@ -112,7 +114,7 @@ pub(crate) fn status(negotiated: &Negotiated, status: &Status) -> Result<Respons
     // A Status is never a table, but an invalid `includeObject` is still an error.
     negotiated.include()?;
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
-    finish(negotiated, code, written(negotiated, status))
+    finish_status(negotiated, code, status)
 }
 
 /// The response for a failed request, in the representation that its head asks for.
@@ -123,13 +125,25 @@ pub(crate) fn error(headers: &HeaderMap, uri: &Uri, error: &ApiError) -> Respons
         ..error.status().clone()
     };
     let response = Negotiated::of_error(headers, uri)
-        .and_then(|negotiated| finish(&negotiated, code, written(&negotiated, &status)));
+        .and_then(|negotiated| finish_status(&negotiated, code, &status));
     // If negotiation fails, send the original error as JSON instead of the negotiation error.
     let response = response.unwrap_or_else(|_| reply::status(&status, Layout::Indented));
     match error.retry_after() {
         Some(seconds) => reply::retry_after(response, seconds),
         None => response,
     }
+}
+
+/// A response with a Status, which its audit event contains as well.
+fn finish_status(
+    negotiated: &Negotiated,
+    code: StatusCode,
+    status: &Status,
+) -> Result<Response<Body>, ApiError> {
+    let mut response = finish(negotiated, code, written(negotiated, status))?;
+    let sent = SentStatus(Arc::new(status.clone()));
+    response.extensions_mut().insert(sent);
+    Ok(response)
 }
 
 fn written(negotiated: &Negotiated, status: &Status) -> Vec<u8> {

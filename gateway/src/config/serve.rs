@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    AdmissionFlags, DelegationFlags, Error, FrontProxy, Kinds, Monitoring, SelfManagedFlags,
-    Server, Tuning,
+    AdmissionFlags, AuditFlags, DelegationFlags, Error, FrontProxy, Kinds, Monitoring,
+    SelfManagedFlags, Server, TracingFlags, Tuning,
 };
 use crate::backend::{Endpoint, Tls};
 use crate::request::deadline::parse_go_duration;
@@ -118,6 +118,14 @@ pub struct Serve {
     /// Metrics.
     #[command(flatten)]
     pub monitoring: Monitoring,
+
+    /// Audit.
+    #[command(flatten)]
+    pub audit: AuditFlags,
+
+    /// Tracing.
+    #[command(flatten)]
+    pub tracing: TracingFlags,
 }
 
 impl Serve {
@@ -145,6 +153,8 @@ impl Serve {
             admission: self.admission.admission()?,
             shutdown_delay: self.shutdown_delay_duration,
             self_managed: self.self_managed.config(),
+            audit: self.audit.options()?,
+            tracing: self.tracing.options()?,
         })
     }
 
@@ -169,7 +179,7 @@ impl Serve {
     }
 }
 
-fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Unreadable {
         flag,
         path: path.to_owned(),

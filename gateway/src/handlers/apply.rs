@@ -83,6 +83,8 @@ async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, AppliedBody), A
              unmarshal {kind} into Go value of type map[string]interface {{}}"
         )));
     }
+    let recording = &call.context.recording;
+    recording.body(|| kube_json::to_vec(&value).into());
     let body = AppliedBody {
         object: value.into(),
         duplicates,

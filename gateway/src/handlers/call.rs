@@ -101,6 +101,7 @@ impl Call {
             subresource: self.info.subresource.clone(),
             audit_id: self.context.shown_id().to_owned(),
             connection: self.context.connection,
+            span: self.context.span.clone(),
         };
         Target {
             permit: self.permit.clone(),

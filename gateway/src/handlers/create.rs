@@ -25,11 +25,14 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response<Body>,
         ..call.target(options.dry_run(), options.field_manager())
     };
     let (weight, about) = (decode::weight(format, &body), target.clone());
+    let recording = call.context.recording.clone();
     let decode = move |_: &Run| {
         let Target {
             served, warnings, ..
         } = &about;
-        decode::body(served, format, &body, validation, warnings)
+        let object = decode::body(served, format, &body, validation, warnings)?;
+        recording.object(&object);
+        Ok::<_, ApiError>(object)
     };
     if let Some(review) = call.served.resource().review() {
         let mut object = call.compute(api).run(weight, decode).await??;

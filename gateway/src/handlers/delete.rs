@@ -5,13 +5,16 @@ use api_types::options::DeleteOptions;
 use api_types::protobuf::read::DELETE_OPTIONS;
 use api_types::status::{ApiError, Details, Status};
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::call::in_time;
 use super::{Api, Call};
 use crate::codec::{self, Negotiated, decode};
+use crate::compute::Run;
 use crate::registry::{Delete, Outcome};
+use crate::request::Recording;
 
 /// Deletes an object, or marks it as being deleted if it has finalizers.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
@@ -55,10 +58,12 @@ pub(super) async fn options(api: &Api, call: &mut Call) -> Result<DeleteOptions,
     let body = call.document(body, DELETE_OPTIONS)?;
     let weight = decode::weight(format, &body);
     let compute = call.compute(api);
-    compute.run(weight, move |_| read(format, &body)).await?
+    let recording = call.context.recording.clone();
+    let read = move |_: &Run| read(format, &body, &recording);
+    compute.run(weight, read).await?
 }
 
-fn read(format: Format, body: &[u8]) -> Result<DeleteOptions, ApiError> {
+fn read(format: Format, body: &[u8], recording: &Recording) -> Result<DeleteOptions, ApiError> {
     let parsed = match format {
         Format::Json => kube_json::parse(body).map_err(|error| {
             ApiError::unparsed(error, |reason| {
@@ -74,7 +79,23 @@ fn read(format: Format, body: &[u8]) -> Result<DeleteOptions, ApiError> {
         })?,
     };
     expect_kind(&parsed.value)?;
-    DeleteOptions::from_body(&parsed.value)
+    let options = DeleteOptions::from_body(&parsed.value)?;
+    recording.body(|| typed(&parsed.value));
+    Ok(options)
+}
+
+/// Options as JSON, with kind and version.
+fn typed(options: &Value) -> Bytes {
+    let mut typed = options.clone();
+    for (key, value) in [("kind", "DeleteOptions"), ("apiVersion", "v1")] {
+        if let Some(options) = typed.as_object_mut() {
+            let entry = options.entry(key).or_insert(Value::Null);
+            if entry.as_str().is_none_or(str::is_empty) {
+                *entry = value.into();
+            }
+        }
+    }
+    kube_json::to_vec(&typed).into()
 }
 
 fn expect_kind(options: &Value) -> Result<(), ApiError> {

@@ -85,11 +85,14 @@ async fn read(api: &Api, call: &mut Call) -> Result<(Negotiated, Body), ApiError
     let options = PatchOptions::parse(call.query(), false)?;
     let (weight, validation) = (patch::weight(kind, &body), options.field_validation());
     let strategic = is_strategic(call);
+    let recording = call.context.recording.clone();
     let parse = move |_: &Run| {
         let patch = patch::Patch::parse(kind, &body, validation)?;
         if strategic {
             patch.expect_no_lists_to_merge()?;
         }
+        // Valid JSON, because it was parsed.
+        recording.body(|| body.clone());
         Ok::<_, ApiError>(patch)
     };
     let first = move |run: &Run| {

@@ -33,11 +33,13 @@ pub(super) async fn update(
     let validation = options.field_validation();
     let target = call.target(options.dry_run(), options.field_manager());
     let (weight, about) = (decode::weight(format, &body), target.clone());
+    let recording = call.context.recording.clone();
     let decode = move |run: &Run| {
         let Target {
             served, warnings, ..
         } = &about;
         let mut object = decode::body(served, format, &body, validation, warnings)?;
+        recording.object(&object);
         run.check()?;
         identity::check(Names::of(&object), Names::asked(&about))?;
         about.deduplicate_owners(&mut object, "");
@@ -74,6 +76,10 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     let warnings = call.context.warnings.clone();
     let read = move |_: &Run| scale::from_body(format, &body, validation, &warnings);
     let wanted = call.compute(api).run(weight, read).await??;
+    let recording = &call.context.recording;
+    if recording.is_on() {
+        recording.object(&wanted.to_value()?);
+    }
     let target = call.target(options.dry_run(), options.field_manager());
     identity::check(Names::of_scale(&wanted), Names::asked(&target))?;
     let plan = ReplaceScale {

@@ -163,7 +163,7 @@ impl Call<'_> {
     }
 }
 
-fn rejected(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+pub(super) fn rejected(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let status: Status = serde_json::from_slice(body).unwrap_or_default();
     let header = headers
         .get(RETRY_AFTER)
@@ -185,7 +185,7 @@ fn rejected(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     }
 }
 
-fn unreachable(error: &::kube::Error) -> Error {
+pub(super) fn unreachable(error: &::kube::Error) -> Error {
     let mut texts = vec![error.to_string()];
     let mut reset = false;
     let mut source = error.source();

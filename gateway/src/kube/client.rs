@@ -131,7 +131,7 @@ fn in_cluster() -> Result<Option<Client>, ConnectError> {
 // === impl Client ===
 
 impl Client {
-    fn new(mut config: Config) -> Result<Self, String> {
+    pub(super) fn new(mut config: Config) -> Result<Self, String> {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         config.reset_reader_on_write = true;

@@ -1,11 +1,13 @@
 //! Status objects. Nothing else writes one.
 
+use std::sync::Arc;
+
 use api_types::media_type::Encoding;
 use api_types::status::Status;
 use axum::body::Body;
 use http::{Response, StatusCode};
 
-use super::{JSON, body};
+use super::{JSON, SentStatus, body};
 
 /// Layout of a Status whose representation is not negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,10 @@ pub fn status(status: &Status, layout: Layout) -> Response<Body> {
         Layout::Indented => kube_json::indent(&json),
     };
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    body(code, JSON, json)
+    let mut response = body(code, JSON, json);
+    let sent = SentStatus(Arc::new(status.clone()));
+    response.extensions_mut().insert(sent);
+    response
 }
 
 /// Appends a Status as protobuf, or else as compact JSON.

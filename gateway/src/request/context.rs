@@ -3,7 +3,8 @@
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::{Annotations, Warnings, deadline};
+use super::{Annotations, Recording, Warnings, deadline};
+use crate::telemetry::trace;
 
 /// Bytes of an `Audit-ID` that are logged: clients choose it, and generated ones have 36.
 const SHOWN: usize = 64;
@@ -24,6 +25,10 @@ pub struct Context {
     pub warnings: Warnings,
     /// Collects annotations for the audit event.
     pub annotations: Annotations,
+    /// Collects the body for the audit event.
+    pub recording: Recording,
+    /// The span of the request; `None` if it is not sampled.
+    pub span: Option<trace::Parent>,
 }
 
 impl Context {
@@ -36,6 +41,8 @@ impl Context {
             connection: 0,
             warnings: Warnings::new(),
             annotations: Annotations::new(),
+            recording: Recording::default(),
+            span: None,
         }
     }
 

@@ -97,6 +97,24 @@ pub(crate) fn apply_view(
 }
 
 impl ScaleObject {
+    /// The Scale as a tree, for its audit event.
+    ///
+    /// # Errors
+    /// 500 if the tree cannot be made, which is a bug.
+    pub(crate) fn to_value(&self) -> Result<Value, ApiError> {
+        let view = ScaleView {
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            uid: self.uid.clone(),
+            resource_version: self.resource_version.clone(),
+            creation_timestamp: String::new(),
+            spec_replicas: (self.replicas != NOTHING).then_some(i64::from(self.replicas)),
+            status_replicas: 0,
+            selector: String::new(),
+        };
+        kube_json::reparse(&view.to_json()).map_err(ApiError::internal)
+    }
+
     /// Parses a Scale; also returns its unknown fields.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use api_types::status::ApiError;
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
+use crate::audit::NotStored;
 use crate::authz::Denied;
 use crate::authz::impersonation::Rejected;
 use crate::codec;
@@ -65,15 +66,23 @@ impl Rejection {
             authz::Rejection::Denied(denied) => Self::denied(request, &denied),
             authz::Rejection::Failed(error) => {
                 tracing::warn!(%error, "cannot authorize request");
-                let uri = request
-                    .uri()
-                    .path_and_query()
-                    .map_or("", |uri| uri.as_str());
-                let text = format!("Internal Server Error: {}: {error}", quote(uri));
-                let code = StatusCode::INTERNAL_SERVER_ERROR;
-                Self::Response(reply::error_text(code, &authz::sanitized(text)))
+                Self::internal(request, &error)
             }
         }
+    }
+
+    /// An error of the chain itself, as kube-apiserver writes it.
+    fn internal(request: &Request<Body>, error: &dyn std::fmt::Display) -> Self {
+        let uri = request.uri().path_and_query();
+        let uri = quote(uri.map_or("", |uri| uri.as_str()));
+        let text = format!("Internal Server Error: {uri}: {error}");
+        let code = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::Response(reply::error_text(code, &authz::sanitized(text)))
+    }
+
+    /// Rejects a request whose audit event could not be stored.
+    pub(super) fn not_stored(request: &Request<Body>, error: &NotStored) -> Self {
+        Self::internal(request, error)
     }
 
     fn denied(request: &Request<Body>, denied: &Denied) -> Self {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::auditing::Records;
 use super::measure::Observation;
 use crate::serving::Lifecycle;
 use crate::serving::limits::Seat;
@@ -53,6 +54,8 @@ pub(super) struct ResponseGuard {
     pub(super) seat: Seat,
     pub(super) observation: Observation,
     pub(super) in_flight: Option<TaskTrackerToken>,
+    /// End with the response.
+    pub(super) records: Records,
 }
 
 /// When a body ends before it is complete.

@@ -86,6 +86,8 @@ fn fixture(limits: Limits) -> Fixture {
         limits,
         lifecycle: Lifecycle::new(),
         metrics: Metrics::new(),
+        auditor: Auditor::default(),
+        tracer: Tracer::default(),
         inner: Stub::default(),
     };
     Fixture {

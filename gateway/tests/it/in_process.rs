@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use gateway::admission::Chain;
 use gateway::app::{self, App};
+use gateway::audit;
 use gateway::auth::Peer;
 use gateway::compute::Pool;
 use gateway::handlers::Api;
@@ -41,6 +43,8 @@ pub(crate) struct InProcess {
 pub(crate) struct Options {
     pub(crate) store: StoreConfig,
     pub(crate) admission: Chain,
+    /// Further flags.
+    pub(crate) flags: String,
 }
 
 /// A member of `system:masters`; cheap to clone.
@@ -67,18 +71,22 @@ impl InProcess {
         let pki = Pki::load_or_create(files.path(), &[]).expect("certificates");
         let flags = format!(
             "--backend {endpoint} {} --tls-cert-file {} --tls-private-key-file {} \
-             --client-ca-file {}",
+             --client-ca-file {} {}",
             flags::kinds(kinds),
             pki.server.display(),
             pki.server_key.display(),
             pki.authority.display(),
+            options.flags,
         );
         let mut config = flags::config(&flags).expect("a configuration");
         config.store = options.store;
         let catalog = config.kinds.load().expect("manifests");
+        let audit = audit::Backends::configure(&config.audit);
+        let audit = audit.now_or_never().expect("no wait").expect("an audit");
         let server = App::builder(config, catalog)
             .with_threads(1)
             .with_admission(options.admission)
+            .with_audit(audit)
             .in_process()
             .expect("a server");
         let certificate = CertificateDer::from_pem_slice(pki.admin_pem.as_bytes());
@@ -115,6 +123,12 @@ impl Admin {
     /// The response of the request chain.
     pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.stack.respond(&self.peer, request).await
+    }
+
+    /// The response to a client without credentials.
+    pub(crate) async fn send_anonymously(&self, request: Request<Body>) -> Response<Body> {
+        let peer = Peer::new(SocketAddr::from(([127, 0, 0, 1], 1)), Vec::new());
+        self.stack.respond(&peer, request).await
     }
 
     /// The pool for work on large objects.

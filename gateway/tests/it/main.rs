@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
+mod audit;
 mod busy;
 mod cluster;
 mod fake;
@@ -14,5 +15,6 @@ mod in_process;
 mod non_resource;
 mod reads;
 mod slow_clients;
+mod spans;
 mod store;
 mod writes;

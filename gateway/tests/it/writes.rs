@@ -1,7 +1,7 @@
 //! Writes through the whole chain, over a store and a fake backend that fails, hangs, ends and
 //! delays on command.
 
-mod server;
+pub(crate) mod server;
 
 mod admission;
 mod audit;

@@ -45,16 +45,30 @@ impl Started {
 /// process has the port) or is not ready in time, or if the server rejects a manifest.
 pub async fn start(
     reference: &Reference,
+    store: Store,
+    folder: &Path,
+    manifests: &[PathBuf],
+) -> Result<Started> {
+    start_with(reference, store, folder, manifests, &[]).await
+}
+
+/// As [`start`], with further flags.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(
+    reference: &Reference,
     mut store: Store,
     folder: &Path,
     manifests: &[PathBuf],
+    flags: &[String],
 ) -> Result<Started> {
     let certificates = Certificates::create(folder)?;
     let port = ports::free()?;
     let log = folder.join("kube-apiserver.log");
     let mut command = command(reference, folder, &certificates, &store.url, port);
     // The server under test authenticates every request, so the reference must as well.
-    command.arg("--anonymous-auth=false");
+    command.arg("--anonymous-auth=false").args(flags);
     let mut server = Process::start("kube-apiserver", &mut command, &log)?;
 
     let kubeconfig = certificates.kubeconfig(port)?;

@@ -13,7 +13,7 @@ use super::process::{Process, tail};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts `program` with its data in `folder`, the kinds of `resources`, and its objects in
-/// `database` or else in SQLite.
+/// `database` or else in SQLite, and with further `flags`.
 ///
 /// # Errors
 /// If it ends or does not become ready in time.
@@ -22,6 +22,7 @@ pub async fn start(
     folder: &Path,
     resources: &Path,
     database: Option<&Postgres>,
+    flags: &[String],
 ) -> Result<(Vec<Process>, Kubeconfig)> {
     let kubeconfig = folder.join("kubeconfig");
     let (output, log) = (folder.join("standalone.out"), folder.join("standalone.log"));
@@ -40,6 +41,7 @@ pub async fn start(
         .arg(&kubeconfig)
         .arg("--resources")
         .arg(resources)
+        .args(flags)
         .stdout(std::fs::File::create(&output)?);
     if let Some(database) = database {
         command

@@ -77,6 +77,17 @@ pub fn prepare(
     })
 }
 
+impl Prepared {
+    /// Sets the `Audit-ID`, unless the step sets one: equal on all servers, so that their audit
+    /// events can be compared.
+    pub fn identify(&mut self, id: &str) {
+        let given = |(name, _): &(String, String)| name.eq_ignore_ascii_case("audit-id");
+        if !self.headers.iter().any(given) {
+            self.headers.push(("Audit-ID".to_owned(), id.to_owned()));
+        }
+    }
+}
+
 /// Sends the request; returns when the head of the response has arrived.
 ///
 /// # Errors

@@ -147,7 +147,7 @@ const GATEWAY_LAYERS: &[&[&str]] = &[
     &["telemetry", "compute", "fair_queue"],
     &["backend", "request", "reply"],
     &["kube"],
-    &["store", "auth", "authz"],
+    &["store", "auth", "authz", "audit"],
     &["resources", "status", "patch", "scale"],
     &["codec", "strategy", "admission"],
     &["fields"],
