@@ -130,6 +130,7 @@ impl AdmissionFlags {
         ];
         for (list, names) in lists {
             for name in names {
+                // bounded: three plugins, and the flags of an operator.
                 if !PLUGINS.contains(&name.as_str()) {
                     return Err(Error::UnknownPlugin {
                         list,
@@ -140,6 +141,7 @@ impl AdmissionFlags {
             }
         }
         let mut enabled = self.enable_admission_plugins.iter();
+        // bounded: as above, once names are known.
         match enabled.find(|name| self.disable_admission_plugins.contains(name)) {
             Some(name) => Err(Error::OverlappingPlugin(name.clone())),
             None => Ok(()),

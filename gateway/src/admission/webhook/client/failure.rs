@@ -142,7 +142,8 @@ fn tls_text(error: &rustls::Error) -> String {
     let unverified = |text: String| format!("tls: failed to verify certificate: x509: {text}");
     match error {
         rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => {
+            // The latter is an authority of the same name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 unverified("certificate signed by unknown authority".to_owned())
             }
             CertificateError::NotValidForNameContext {

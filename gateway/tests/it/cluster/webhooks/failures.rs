@@ -60,7 +60,8 @@ async fn failures_have_the_texts_of_kube_apiserver_or_are_ignored() {
 /// Calls a webhook that fails, with both policies.
 async fn expect_failure(case: &mut Case, path: &str, text: &str) {
     for (policy, code) in [("Fail", 500), ("Ignore", 201)] {
-        let more = json!({"failurePolicy": policy, "timeoutSeconds": 1});
+        let seconds = if path == "/slow" { 1 } else { 10 };
+        let more = json!({"failurePolicy": policy, "timeoutSeconds": seconds});
         case.configure(VALIDATING, &[case.webhook(path, &more)])
             .await;
         let response = case.create(json!({})).await;
