@@ -50,6 +50,8 @@ pub async fn run(
             source,
             flag: "--listen",
         })?;
+    let audit = options.audit.options().map_err(app::Error::from)?;
+    let audit = Backends::configure(&audit).await.map_err(app::Error::from)?;
     let data = DataDir::open(&options.data_dir)?;
     let program = driver.program(&data, logs)?;
     let socket = Socket::prepare(&data)?;
@@ -64,8 +66,6 @@ pub async fn run(
     let kubeconfig = Kubeconfig::new(kubeconfig, &data.kubeconfig(), data.path());
     kubeconfig.check_merge(&pki)?;
     let config = options.server(endpoint, &pki).map_err(app::Error::from)?;
-    let audit = Backends::configure(&config.audit).await;
-    let audit = audit.map_err(app::Error::from)?;
     let example = example(&catalog);
     let admission = Admission::default();
     let app = App::builder(config, catalog)

@@ -132,7 +132,7 @@ impl Inner {
     /// Submits an event without waiting.
     pub(super) fn submit(&self, event: Event) {
         if let Some(event) = self.charged(event) {
-            self.queues.submit(event);
+            self.queues.submit(&event);
         }
     }
 

@@ -129,8 +129,8 @@ impl Queues {
     }
 
     /// Submits an event without waiting; it is lost where there is no room.
-    pub(in crate::audit) fn submit(&self, event: Arc<Event>) {
-        self.0.iter().for_each(|queue| queue.submit(&event));
+    pub(in crate::audit) fn submit(&self, event: &Arc<Event>) {
+        self.0.iter().for_each(|queue| queue.submit(event));
     }
 
     /// Submits an event, and waits for the blocking backends until the deadline. Returns whether

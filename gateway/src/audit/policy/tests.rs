@@ -221,3 +221,13 @@ fn invalid_policies_are_rejected_with_the_fix() {
         assert!(error.contains(expected), "{text}: {error}");
     }
 }
+
+#[test]
+fn policy_of_the_guide_is_valid() {
+    let guide = include_str!("../../../../docs/operating.md");
+    let mut samples = guide
+        .split("```yaml\n")
+        .filter(|text| text.starts_with("apiVersion: audit"));
+    let (sample, _) = samples.next().unwrap().split_once("```").unwrap();
+    Policy::parse(sample.as_bytes()).unwrap();
+}

@@ -38,7 +38,7 @@ const REQUESTS: [(&str, &str, u16); 17] = [
         200,
     ),
     ("DELETE things", "", 200),
-    ("PUT /version", "", 200),
+    ("PUT /version", "", 405),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
