@@ -132,7 +132,7 @@ pub fn date(text: &str, now: Timestamp) -> String {
     }
     match time::parse(text) {
         None => String::from("<invalid>"),
-        Some(time) if time::format(time) == "0001-01-01T00:00:00Z" => String::from("<unknown>"),
+        Some(time) if time::format(time) == time::ZERO => String::from("<unknown>"),
         Some(time) => time::age(time, now),
     }
 }

@@ -1,6 +1,10 @@
 //! Timestamps as Kubernetes writes them, and ages as kubectl prints them.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+/// Go's zero time.
+pub const ZERO: &str = "0001-01-01T00:00:00Z";
 
 /// `metav1.Time`: RFC 3339 in UTC, whole seconds.
 #[must_use]
@@ -15,7 +19,8 @@ pub fn format_micro(time: Timestamp) -> String {
 }
 
 /// Parses an RFC 3339 time as Go does: with an offset, upper-case `T` and `Z`, and any number of
-/// digits of the second.
+/// digits of the second. The last hours of the year 9999, a common "never", are
+/// [`Timestamp::MAX`].
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
@@ -49,9 +54,23 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     // Truncates digits below a nanosecond.
     let fraction_end = bytes.len() - zone.len();
     let kept = fraction_end.min(shape.len() + 10);
-    format!("{}{}", &text[..kept], &text[fraction_end..])
-        .parse()
-        .ok()
+    let parsed = format!("{}{}", &text[..kept], &text[fraction_end..]).parse();
+    parsed.ok().or_else(|| {
+        // A timestamp leaves room for the offsets of all zones, which a UTC time does not need.
+        let civil = text[..kept].parse::<DateTime>().ok();
+        civil.filter(|it| it.year() == 9999 && zone == b"Z")?;
+        Some(Timestamp::MAX)
+    })
+}
+
+/// A text that [`parse`] accepts, as [`format()`] writes its time.
+#[must_use]
+pub fn normalized(text: &str) -> Option<String> {
+    let time = parse(text)?;
+    if time == Timestamp::MAX {
+        return Some(format!("{}Z", &text[.."2006-01-02T15:04:05".len()]));
+    }
+    Some(format(time))
 }
 
 /// Time since a timestamp: `58s`, `2m23s`, `3h`, `5d1h`, `2y`.
@@ -85,7 +104,7 @@ pub fn age(time: Timestamp, now: Timestamp) -> String {
 mod tests {
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{age, format, format_micro, parse};
+    use super::{age, format_micro, normalized, parse};
 
     #[test]
     fn times_are_rfc_3339() {
@@ -96,6 +115,12 @@ mod tests {
                 Some("2024-01-02T02:04:05.123456Z"),
             ),
             ("0001-01-01T00:00:00Z", Some("0001-01-01T00:00:00.000000Z")),
+            ("9999-12-30T21:59:59Z", Some("9999-12-30T21:59:59.000000Z")),
+            (
+                "9999-12-31T23:59:59.9Z",
+                Some("9999-12-30T22:00:00.999999Z"),
+            ),
+            ("9999-12-32T23:59:59Z", None),
             ("2024-01-02t03:04:05Z", None),
             ("2024-01-02T03:04:05", None),
             ("2024-01-02T03:04:60Z", None),
@@ -106,8 +131,13 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(format_micro).as_deref(), want, "{text}");
         }
-        let time = parse("2024-01-02T03:04:05.9Z").expect("a time");
-        assert_eq!(format(time), "2024-01-02T03:04:05Z");
+        for (text, want) in [
+            ("2024-01-02T03:04:05.9Z", "2024-01-02T03:04:05Z"),
+            ("2024-01-02T03:04:05+01:00", "2024-01-02T02:04:05Z"),
+            ("9999-12-31T23:59:59.9Z", "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(normalized(text).as_deref(), Some(want));
+        }
     }
 
     #[test]

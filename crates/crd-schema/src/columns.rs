@@ -165,7 +165,7 @@ fn age(date: &str) -> Shown {
     }
     match time::parse(date) {
         // Go's zero time: the year 1.
-        Some(then) if time::format(then) == "0001-01-01T00:00:00Z" => words("<unknown>"),
+        Some(then) if time::format(then) == time::ZERO => words("<unknown>"),
         Some(then) => Shown::Age(then),
         None => words("<invalid>"),
     }

@@ -47,6 +47,7 @@ pub fn validate(meta: Meta<'_>, namespaced: bool, rule: NameRule, errors: &mut E
     errors.extend(not_negative(meta, path.child("generation")));
     common(meta, &path, errors);
     finalizers(meta, path.child("finalizers"), errors);
+    managed_fields(meta, &path.child("managedFields"), errors);
 }
 
 /// Appends the errors of the metadata of an embedded object, where every field is optional.
@@ -174,7 +175,7 @@ fn finalizers(meta: Meta<'_>, path: Path<'_>, errors: &mut Errors) {
 }
 
 /// Validates the managers of fields; `path` is that of their list.
-fn managed_fields(meta: Meta<'_>, path: &Path<'_>, errors: &mut Errors) {
+pub fn managed_fields(meta: Meta<'_>, path: &Path<'_>, errors: &mut Errors) {
     let entries = meta.get("managedFields").and_then(Value::as_array);
     for (index, entry) in entries.into_iter().flatten().enumerate() {
         if errors.is_exhausted() {

@@ -1,5 +1,6 @@
 //! A listener that serves metrics over plain HTTP.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +20,9 @@ use crate::Format;
 
 /// Longest connection. Prometheus connects again.
 const CONNECTION: Duration = Duration::from_secs(5);
-/// Concurrent connections; others wait in the accept queue.
-const CONNECTIONS: usize = 8;
+/// Concurrent connections. A further one ends the oldest, so that clients that send or read nothing
+/// do not lock Prometheus out: its request takes milliseconds.
+const CONNECTIONS: usize = 16;
 /// Pause after a failed accept, as when the process has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,13 +35,21 @@ where
     R: Fn(Format) -> String + Clone + Send + Sync + 'static,
 {
     let mut connections = JoinSet::new();
+    // Oldest first; at most CONNECTIONS.
+    let mut open = VecDeque::with_capacity(CONNECTIONS);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, render.clone()));
+                    open.retain(|it: &AbortHandle| !it.is_finished());
+                    if open.len() >= CONNECTIONS
+                        && let Some(oldest) = open.pop_front()
+                    {
+                        oldest.abort();
+                    }
+                    open.push_back(connections.spawn(connection(stream, render.clone())));
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept a connection for metrics");
@@ -123,12 +133,18 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 404"), "{text}");
         let text = request(address, "POST /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(text.starts_with("HTTP/1.1 405"), "{text}");
-        // Connections without a request do not lock others out for longer than their time.
+        // Connections without a whole request do not lock others out.
         let mut idle = Vec::new();
-        for _ in 0..CONNECTIONS {
-            idle.push(TcpStream::connect(address).await.unwrap());
+        for _ in 0..3 * CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\n")
+                .await
+                .unwrap();
+            idle.push(stream);
         }
-        let text = request(address, "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let response = request(address, "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+        let text = timeout(CONNECTION / 5, response).await.expect("at once");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
 
         stop.cancel();

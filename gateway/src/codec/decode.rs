@@ -121,8 +121,9 @@ pub(crate) fn clean(served: &Served, object: Value) -> Result<Clean, Unfit> {
     complete(served, object, false)
 }
 
-/// As [`clean`], for an object that an apply merged. kube-apiserver decodes no such object: it keeps
-/// nulls, which validation rejects, and fields that only another version knows.
+/// As [`clean`], for an object that an apply merged. kube-apiserver decodes no such object: unknown
+/// fields and nulls are validated and counted as changes, and only [`Served::prune_merged`] removes
+/// them.
 ///
 /// # Errors
 /// As [`clean`].
@@ -150,11 +151,8 @@ fn complete(served: &Served, mut object: Value, merged: bool) -> Result<Clean, U
     if named.is_kind_of(served) {
         // An unknown version has no known fields.
         let schema = named.schema(served).unwrap_or(&nothing);
-        // The conversion to the storage version prunes as well, by the schema of that version.
-        if !merged || served.is_storage() {
-            unknown.extend(prune::prune(&mut object, schema));
-        }
         if !merged {
+            unknown.extend(prune::prune(&mut object, schema));
             nulls::drop_nulls(&mut object, schema);
         }
         unknown.extend(coerce::embedded(&mut object, schema, Mode::Strict).map_err(malformed)?);

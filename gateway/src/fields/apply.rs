@@ -6,12 +6,13 @@ use api_types::gvk::GroupVersion;
 use api_types::meta::Meta;
 use api_types::status::{ApiError, Cause, Details, Reason};
 use serde_json::{Value, json};
-use structured_merge::{Applied, ApplyError, Conflicts, TypedValue, ValidationErrors};
+use structured_merge::{Applied, ApplyError, Conflicts, TypedValue};
 
 use super::entries::{self, Identity, Operation};
 use super::last_applied;
 use super::managed::Managed;
 use super::steps::{self, Source};
+use super::version::VersionError;
 use crate::admission::Attributes;
 use crate::resources::Typed;
 
@@ -54,7 +55,7 @@ pub(crate) fn apply(
     let mut live = old.cloned().unwrap_or(empty);
     entries::remove(&mut live);
     let mut managed = tracked(attributes, &mut live, typed, managed)?;
-    if entries::is_present(&config.object) {
+    if entries::names_managers(&config.object) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
     let applied = typed.applied(Arc::clone(&config.object)).map_err(|error| {
@@ -196,7 +197,7 @@ fn go_kind(object: &Value) -> String {
     format!("{version}, Kind={}", text("kind"))
 }
 
-pub(super) fn rejected(error: ApplyError<ValidationErrors>) -> ApiError {
+pub(super) fn rejected(error: ApplyError<VersionError>) -> ApiError {
     match error {
         ApplyError::Conflicts(conflicts) => conflict(&conflicts),
         error => ApiError::internal_plain(error.to_string()),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use api_types::meta::Meta;
 use api_types::time;
+use crd_schema::coerce::{self, Mode};
 use serde_json::{Map, Value, json};
 use structured_merge::{FieldsReader, Managers, Owned, Schema};
 
@@ -160,6 +161,17 @@ pub(super) fn is_present(object: &Value) -> bool {
     object["metadata"]
         .get("managedFields")
         .is_some_and(|it| !it.is_null())
+}
+
+/// Whether an applied configuration names managers, even none. kube-apiserver ignores a list with
+/// a malformed entry.
+pub(super) fn names_managers(config: &Value) -> bool {
+    list(config).is_some_and(|entries| entries.iter().all(is_well_formed))
+}
+
+fn is_well_formed(entry: &Value) -> bool {
+    let mut alone = json!({"metadata": {"managedFields": [entry]}});
+    entry.is_object() && coerce::root(&mut alone, Mode::Strict).is_ok()
 }
 
 /// Removes the entries.

@@ -90,7 +90,7 @@ pub(crate) fn apply(
              {API_VERSION}, Kind={KIND}) to proper version: {NOT_CONVERTED}"
         )));
     }
-    if entries::is_present(&config.object) {
+    if entries::names_managers(&config.object) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
     let shown = apply::shown(&config.object);

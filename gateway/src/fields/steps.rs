@@ -5,12 +5,12 @@ use std::sync::Arc;
 use api_types::meta::Meta;
 use kube_json::Weight;
 use serde_json::{Value, json};
-use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater, ValidationErrors};
+use structured_merge::{FieldSet, Filter, Owned, Path, UpdateError, Updater};
 
 use super::cap;
 use super::entries::{self, Identity, Operation};
 use super::managed::Managed;
-use super::version::Versions;
+use super::version::{VersionError, Versions};
 use crate::admission::Attributes;
 use crate::resources::Typed;
 
@@ -124,7 +124,7 @@ pub(super) fn written(
     new: &mut Value,
     mut managed: Managed,
     writer: &Identity,
-) -> Result<Option<Managed>, UpdateError<ValidationErrors>> {
+) -> Result<Option<Managed>, UpdateError<VersionError>> {
     let typed = live.typed;
     let Ok(live) = typed.written(live.object) else {
         return Ok(None);

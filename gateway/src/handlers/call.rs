@@ -11,7 +11,7 @@ use api_types::status::{ApiError, Details, Reason};
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio::time::timeout_at;
 
 use super::Api;
@@ -91,7 +91,11 @@ impl Call {
     /// The object of the path, as the target of a write.
     pub(super) fn target(&self, dry_run: bool, field_manager: &str) -> Target {
         let manager = match field_manager {
-            "" => default_field_manager(self.header(&USER_AGENT)),
+            "" => {
+                let agent = self.head.headers.get(&USER_AGENT);
+                let agent = agent.map_or(&b""[..], HeaderValue::as_bytes);
+                default_field_manager(&String::from_utf8_lossy(agent))
+            }
             named => named.to_owned(),
         };
         let origin = Origin {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api_types::meta::Meta;
 use api_types::options::{FieldValidation, PatchOptions};
+use api_types::resource_version::ResourceVersion;
 use api_types::status::ApiError;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -73,6 +74,10 @@ impl Plan for Apply {
         true
     }
 
+    fn is_merged(&self) -> bool {
+        true
+    }
+
     fn candidate(
         &self,
         run: &Run,
@@ -101,6 +106,8 @@ impl Plan for Apply {
                 let resource = target.served.group_resource();
                 return Err(ApiError::conflict(resource, &target.name, problem));
             }
+            ResourceVersion::parse(Meta::of(&object).resource_version())
+                .map_err(|error| ApiError::internal_plain(error.detail.clone()))?;
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                 metadata.remove("resourceVersion");
             }

@@ -62,6 +62,12 @@ pub(crate) trait Plan: Send + Sync + 'static {
         false
     }
 
+    /// Whether the candidate was merged and not decoded, so that it may have unknown fields and
+    /// nulls.
+    fn is_merged(&self) -> bool {
+        false
+    }
+
     /// Completes the new object after mutating admission.
     fn complete(&self, _object: &mut Value) {}
 }

@@ -270,12 +270,17 @@ impl<P: Plan> Checked<P> {
     fn encode(self) -> Result<Validated, ApiError> {
         let Candidate {
             target,
+            plan,
             operation,
             current,
             old,
-            new,
-            ..
+            mut new,
         } = self.0;
+        if plan.is_merged()
+            && let Some(new) = &mut new
+        {
+            target.served.prune_merged(new);
+        }
         let (name, expected) = match (operation, &new) {
             (Operation::Create, Some(new)) => (Meta::of(new).name().into(), None),
             _ => (Arc::clone(&target.name), current.revision()),

@@ -67,6 +67,15 @@ impl Served {
         Ok((kube_json::to_vec(&stored).into(), index))
     }
 
+    /// Removes unknown fields and nulls from an object that an apply merged, as the conversion to
+    /// the storage version does. Call it before [`stored`](Self::stored).
+    pub fn prune_merged(&self, object: &mut Value) {
+        if self.is_storage() {
+            prune::prune(object, self.schema());
+            nulls::drop_nulls(object, self.schema());
+        }
+    }
+
     /// The object as this version reads it back, if it can differ from what was stored: conversion
     /// to the storage version may lose fields or apply other defaults.
     ///

@@ -5,6 +5,7 @@ use api_types::meta::Meta;
 use api_types::options::FieldValidation;
 use api_types::status::ApiError;
 use crd_schema::ScalePaths;
+use crd_schema::coerce::{self, Mode};
 use serde_json::{Map, Value};
 
 use super::ScaleView;
@@ -121,7 +122,13 @@ impl ScaleObject {
     /// The text of Go's decoder for a value of the wrong type.
     pub(crate) fn read(tree: &Value) -> Result<(Self, Vec<String>), String> {
         let map = expect_map(tree, "Scale", "", "v1.Scale")?;
-        let meta = Meta::of(tree);
+        let mut head = Value::Object(Map::new());
+        if let Some(metadata) = map.get("metadata") {
+            head["metadata"] = metadata.clone();
+        }
+        let in_metadata = coerce::root(&mut head, Mode::Strict);
+        let in_metadata = in_metadata.map_err(|error| below_metadata(&error.to_string()))?;
+        let meta = Meta::of(&head);
         let spec = match map.get("spec") {
             Some(spec) => expect_map(spec, "Scale", "spec", "v1.ScaleSpec")?.clone(),
             None => Map::new(),
@@ -130,6 +137,11 @@ impl ScaleObject {
             map,
             "",
             &["kind", "apiVersion", "metadata", "spec", "status"],
+        );
+        unknown.extend(
+            in_metadata
+                .iter()
+                .map(|path| format!("unknown field \"{path}\"")),
         );
         unknown.extend(unknown_fields(&spec, "spec.", &["replicas"]));
         let replicas = spec.get("replicas").unwrap_or(&Value::Null);
@@ -164,6 +176,20 @@ impl ScaleObject {
             object["metadata"]["resourceVersion"] = self.resource_version.as_str().into();
         }
         Ok(object)
+    }
+}
+
+/// An error of metadata alone, as Go's decoder words it for metadata of a Scale.
+fn below_metadata(text: &str) -> String {
+    const FIELD: &str = "Go struct field ";
+    let alone = "Go value of type v1.ObjectMeta";
+    let field = text.split_once(FIELD);
+    match field.and_then(|(before, rest)| Some((before, rest.split_once('.')?))) {
+        Some((before, (owner, name))) => format!("{before}{FIELD}{owner}.metadata.{name}"),
+        None => text.replace(
+            alone,
+            "Go struct field Scale.metadata of type v1.ObjectMeta",
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use api_types::field::{Error, Errors, Path, Value as Shown};
 use api_types::meta::Meta;
-use crd_schema::object_meta::{common, not_negative};
+use crd_schema::object_meta::{common, managed_fields, not_negative};
 use serde_json::Value;
 
 use super::finalizers;
@@ -30,6 +30,7 @@ pub(crate) fn validate_update(meta: Meta<'_>, old: Meta<'_>, errors: &mut Errors
         }
     }
     common(meta, &path, errors);
+    managed_fields(meta, &path.child("managedFields"), errors);
 }
 
 /// Fields that an update cannot change.

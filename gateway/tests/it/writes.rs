@@ -10,6 +10,7 @@ mod bounds;
 mod disconnects;
 mod errors;
 mod heavy;
+mod managers;
 mod outcome;
 mod quiet;
 mod races;

@@ -282,8 +282,8 @@ fn fill(
             if text.len() == 20 && text.ends_with('Z') {
                 return;
             }
-            if let Some(time) = time::parse(text) {
-                *text = time::format(time);
+            if let Some(normalized) = time::normalized(text) {
+                *text = normalized;
             }
         }
         (Shape::Integer, value @ Value::Number(_)) => {
@@ -317,9 +317,13 @@ fn empty_text(value: &mut Value) {
 fn is_empty(value: &Value, shape: &Shape) -> bool {
     match value {
         Value::Null => true,
-        Value::String(text) => text.is_empty(),
+        _ if matches!(shape, Shape::Raw) => false,
+        // Go writes its zero time as null.
+        Value::String(text) => {
+            text.is_empty() || (matches!(shape, Shape::Time) && text == time::ZERO)
+        }
         Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty() && !matches!(shape, Shape::Raw),
+        Value::Object(map) => map.is_empty(),
         Value::Bool(_) | Value::Number(_) => false,
     }
 }

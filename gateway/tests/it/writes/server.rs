@@ -146,7 +146,7 @@ impl Running {
 }
 
 impl Server {
-    /// `METHOD path` relative to the namespace `a`; MERGE and JSON are patch types.
+    /// `METHOD path` relative to the namespace `a`; MERGE, JSON and APPLY are patch types.
     pub(crate) async fn send(&self, line: &str, body: impl Into<Bytes>) -> Response<Body> {
         self.send_as("test", line, body).await
     }
@@ -162,6 +162,7 @@ impl Server {
         let (method, content_type) = match method {
             "MERGE" => ("PATCH", "application/merge-patch+json"),
             "JSON" => ("PATCH", "application/json-patch+json"),
+            "APPLY" => ("PATCH", "application/apply-patch+yaml"),
             method => (method, "application/json"),
         };
         let request = Request::builder()
