@@ -173,7 +173,7 @@ const SERVED: &[Rule] = &[
     rule(
         "B1",
         "A value is returned exactly as it was written.",
-        "A text column, a zero byte that ends a string, or a JSON parser.",
+        "A text column, a zero byte that ends a string, spaces that are trimmed, or a JSON parser.",
     ),
     rule(
         "B2",
@@ -219,13 +219,15 @@ const SERVED: &[Rule] = &[
     rule(
         "L5",
         "Pages with the first page's revision and the last key make up one snapshot.",
-        "A page reads the current state.",
+        "A page reads the current state, repeats the key that it continues after, or starts over if \
+         that key was deleted.",
     ),
     rule(
         "L7",
         "A list is in the byte order of group, resource and namespace/name, and a range contains \
          exactly its keys.",
-        "A collation that is not bytewise, or an order by namespace and then name.",
+        "A collation that is not bytewise, a prefix match by LIKE, parts of keys that are joined \
+         without a separator, or an order by namespace and then name.",
     ),
     rule(
         "L8",
@@ -281,7 +283,8 @@ const SERVED: &[Rule] = &[
     rule(
         "V9",
         "A watch below the compact revision fails with COMPACTED.",
-        "The start is raised silently, which loses events.",
+        "The start is raised silently, which loses events; of an open watch as well, when a \
+         compaction overtakes it.",
     ),
     rule(
         "V10",

@@ -22,6 +22,12 @@ pub(super) const CASES: &[Case] = &[
         TimeTravel
     ),
     case!(
+        "L5-pages-at-the-present-make-up-the-list",
+        present,
+        "Pages that name the last key of the page before make up the list, also if that key was \
+         deleted meanwhile."
+    ),
+    case!(
         "L7-records-are-in-key-order",
         order,
         "A list is in the byte order of namespace/name, whole and without duplicates."
@@ -30,6 +36,12 @@ pub(super) const CASES: &[Case] = &[
         "L7-ranges-contain-exactly-their-keys",
         ranges,
         "A range holds the keys of its resource, namespace and name, and no others."
+    ),
+    case!(
+        "L7-keys-are-compared-by-bytes",
+        bytes,
+        "Keys that differ in case, spaces, accents or wildcards are different keys, in the order of \
+         their bytes."
     ),
     case!(
         "L8-more-reports-whether-keys-follow",
@@ -132,6 +144,77 @@ async fn ranges(context: CaseContext) -> Check {
     Ok(())
 }
 
+/// Keys that collations, padding, normal forms, wildcards of `LIKE` and numbers confuse.
+const CONFUSABLE: [(&str, &str); 13] = [
+    ("n/a", "n/A"),
+    ("n/b", "n/b "),
+    ("n/axc", "n/a_c"),
+    ("n/abcd", "n/a%d"),
+    ("n/é", "n/e\u{301}"),
+    ("n/ss", "n/ß"),
+    ("n/i", "n/ı"),
+    ("n/1", "n/01"),
+    ("n/c\\d", "n/c\u{1}d"),
+    // UTF-16 has the reverse order.
+    ("n/\u{fffd}", "n/\u{1f980}"),
+    ("m/x", "M/x"),
+    ("nxm/x", "n_m/x"),
+    ("nxxm/x", "n%m/x"),
+];
+
+async fn bytes(context: CaseContext) -> Check {
+    let client = &context.client;
+    for (first, second) in CONFUSABLE {
+        client.apply(context.create(first, first)).await?;
+        let confused = client.get(&context.key(second), 0).await?.record;
+        same!(
+            confused,
+            None,
+            "record of {second:?}, with {first:?} stored"
+        );
+        client.apply(context.create(second, second)).await?;
+    }
+    // Parts of a key that are joined without a separator.
+    let key = context.key("n/a");
+    let joined = [(key.group.clone(), "ab"), (format!("{}a", key.group), "b")];
+    for (group, resource) in joined {
+        let mut op = context.create("n/a", "v");
+        op.key = Some(Key {
+            group,
+            resource: resource.to_owned(),
+            ..key.clone()
+        });
+        client.apply(op).await?;
+    }
+    let mut expected: Vec<&str> = CONFUSABLE.iter().flat_map(|(a, b)| [*a, *b]).collect();
+    expected.sort_unstable();
+    for path in &expected {
+        let stored = client.stored(&context.key(path)).await?;
+        same!(
+            &stored.value[..],
+            path.as_bytes(),
+            "value of the key {path:?}"
+        );
+    }
+    let listed = client.list(context.all(0)).await?;
+    same!(paths(&listed.records), expected, "order of keys");
+    for namespace in ["n", "m", "M", "nxm", "n_m", "nxxm", "n%m"] {
+        let request = ListRequest {
+            range: Some(context.range_of(namespace)),
+            ..ListRequest::default()
+        };
+        let listed = client.list(request).await?;
+        let within = |path: &&str| path.split_once('/').is_some_and(|it| it.0 == namespace);
+        let expected: Vec<&str> = expected.iter().copied().filter(within).collect();
+        same!(
+            paths(&listed.records),
+            expected,
+            "keys of the namespace {namespace:?}"
+        );
+    }
+    Ok(())
+}
+
 async fn more(context: CaseContext) -> Check {
     for path in AWKWARD {
         context.client.apply(context.create(path, "v")).await?;
@@ -226,6 +309,56 @@ async fn pages(context: CaseContext) -> Check {
         rest.iter().eq(expected),
         "the page after a deleted key differs"
     );
+    Ok(())
+}
+
+async fn present(context: CaseContext) -> Check {
+    let client = &context.client;
+    let paths: Vec<String> = (0..25)
+        .map(|number| format!("n{}/k{number:02}", number % 3))
+        .collect();
+    let creates = paths.iter().map(|path| context.create(path, "v"));
+    client.apply_all(creates.collect()).await?;
+    let mut whole = client.list(context.all(0)).await?.records;
+    for limit in [1, 7, 25] {
+        let (mut observed, mut after) = (Vec::new(), None);
+        for page in 0..=whole.len() {
+            let request = ListRequest {
+                after,
+                limit,
+                ..context.all(0)
+            };
+            let listed = client.list(request).await?;
+            observed.extend(listed.records);
+            after = observed
+                .last()
+                .and_then(|record: &Record| record.key.clone());
+            ensure!(
+                whole.starts_with(&observed),
+                "page {page} of {limit} does not follow the page before"
+            );
+            if !listed.more {
+                break;
+            }
+        }
+        ensure!(observed == whole, "pages of {limit} differ from the list");
+    }
+    // A continuation key need not exist.
+    let deleted = whole.remove(11).key.unwrap_or_default();
+    client.apply(context.delete(&path_of(&deleted), 0)).await?;
+    let table: [(Key, &[Record]); 3] = [
+        (deleted, &whole[11..]),
+        (context.key("a/first"), &whole),
+        (context.key("z/last"), &[]),
+    ];
+    for (after, left) in table {
+        let request = ListRequest {
+            after: Some(after.clone()),
+            ..context.all(0)
+        };
+        let rest = client.list(request).await?.records;
+        ensure!(rest == left, "the page after {} differs", path_of(&after));
+    }
     Ok(())
 }
 

@@ -70,12 +70,15 @@ async fn event(context: &CaseContext, revision: i64) -> Check<Event> {
 }
 
 async fn exact(context: CaseContext) -> Check {
-    let values: [Bytes; 6] = [
+    let values: [Bytes; 8] = [
         Bytes::new(),
         (0..=255).collect(),
         Bytes::from_static(b"{\"a\":\"x\\u0000y\",\"raw\":\"x\0y\",\"n\":9007199254740993}"),
         Bytes::from_static(b"{\"max\":18446744073709551615,\"f\":1e400,\"z\":-0.0}"),
         Bytes::from_static("\u{feff}{\"é\":\"\u{1f980}\",\"s\":\"  \r\n\"}".as_bytes()),
+        // Fixed-width columns and parsers of text trim these.
+        Bytes::from_static(b" \t{\"a\":1} \r\n"),
+        Bytes::from_static(b"\0{}\0\0"),
         noise(1, 100_000),
     ];
     for (number, value) in values.iter().enumerate() {

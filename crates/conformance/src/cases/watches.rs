@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Case, case};
 use crate::background::Workload;
 use crate::check::{Check, Stop, ensure, same, some};
-use crate::context::CaseContext;
+use crate::context::{CaseContext, noise};
 use crate::replay::Replay;
 
 pub(super) const CASES: &[Case] = &[
@@ -23,6 +23,19 @@ pub(super) const CASES: &[Case] = &[
         "V4-a-revision-is-in-one-message",
         atomic,
         "All events of one revision are in one message, also when history is read in pieces."
+    ),
+    case!(
+        "V3-a-long-history-is-complete",
+        long,
+        "A watch that starts thousands of changes ago, and one that was not read meanwhile, show \
+         every change, or fail."
+    ),
+    case!(
+        "V9-a-watch-behind-compaction-fails",
+        behind,
+        "A watch that is not read until its changes are compacted shows them, or fails; it does not \
+         skip them.",
+        Compact
     ),
     case!(
         "V6-progress-while-idle",
@@ -129,6 +142,68 @@ async fn atomic(context: CaseContext) -> Check {
     same!(events.len(), 320, "events");
     let mut replay = Replay::default();
     replay.apply_all(&events)
+}
+
+async fn long(context: CaseContext) -> Check {
+    const CHANGES: usize = 6000;
+    // More than queues of events typically hold, and small, so that no limit of bytes is reached.
+    let batch = usize::try_from(context.limits().write_ops).map_or(1, |most| most.clamp(1, 200));
+    let start = context.client.current().await?.revision;
+    let mut unread = context.connect().watch(context.after(start)).await?;
+    let created = (0..batch).map(|number| context.create(&format!("n/k{number}"), "0"));
+    let mut revisions = context.client.apply_all(created.collect()).await?;
+    for round in 1..CHANGES.div_ceil(batch) {
+        let ops =
+            (0..batch).map(|number| context.update(&format!("n/k{number}"), round.to_string(), 0));
+        revisions.extend(context.client.apply_all(ops.collect()).await?);
+    }
+    revisions.sort_unstable();
+    let last = some(revisions.last().copied(), "a change")?;
+    let mut late = context.connect().watch(context.after(start)).await?;
+    let events = late.until(last).await?;
+    let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    ensure!(
+        observed == revisions,
+        "a watch from {start} shows {} of {} changes",
+        observed.len(),
+        revisions.len()
+    );
+    // A driver may end a watch that is not read.
+    if let Ok(events) = unread.until(last).await {
+        same!(events.len(), revisions.len(), "events of an unread watch");
+    }
+    Ok(())
+}
+
+async fn behind(context: CaseContext) -> Check {
+    // More than connections buffer, so that the driver is blocked in the middle.
+    const CHANGES: usize = 150;
+    let start = context.client.current().await?.revision;
+    let reader = context.connect();
+    let mut unread = reader.watch(context.after(start)).await?;
+    let mut due = Vec::with_capacity(CHANGES);
+    for number in 0..CHANGES {
+        let (path, value) = (format!("n/k{}", number % 10), noise(number as u64, 80_000));
+        let op = match number {
+            0..10 => context.create(&path, value),
+            _ => context.update(&path, value, 0),
+        };
+        due.push(context.client.apply(op).await?.revision);
+    }
+    let last = some(due.last().copied(), "a change")?;
+    context.client.compact(last).await?;
+    // A driver may remove what was compacted later.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let Ok(events) = unread.until(last).await else {
+        return Ok(());
+    };
+    let observed: Vec<i64> = events.iter().map(|event| event.revision).collect();
+    ensure!(
+        observed == due,
+        "a watch behind a compaction shows {} of {CHANGES} changes",
+        observed.len()
+    );
+    Ok(())
 }
 
 async fn progress(context: CaseContext) -> Check {

@@ -303,6 +303,11 @@ impl Backend for FaultyProxy {
         if self.fault == Fault::ListsThePresent {
             request.revision = 0;
         }
+        if let Some(after) = &request.after
+            && (self.fault == Fault::IgnoresAfter || self.starts_over_at(after).await?)
+        {
+            request.after = None;
+        }
         let opened = self.model.clone().list(request).await;
         self.changed(opened, move |proxy, message| {
             proxy.lie_in_list(message, requested)

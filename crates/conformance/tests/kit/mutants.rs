@@ -68,10 +68,16 @@ async fn driver_without_origins_skips_origin_cases() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watch_faults_are_detected() {
     let reliable = "V3-every-change-once-and-in-order";
-    let table: [(Fault, &[&str]); 10] = [
+    let table: [(Fault, &[&str]); 11] = [
+        (Fault::DropsAtOverflow, &["V3-a-long-history-is-complete"]),
         (
             Fault::DropsAnEvent,
-            &[reliable, "W3-linearizable", "V5-resumes-from-any-revision"],
+            &[
+                reliable,
+                "W3-linearizable",
+                "V5-resumes-from-any-revision",
+                "V9-a-watch-behind-compaction-fails",
+            ],
         ),
         (Fault::SwapsTwoEvents, &[reliable, "W3-linearizable"]),
         (Fault::RepeatsAnEvent, &[reliable, "W3-linearizable"]),
@@ -104,7 +110,15 @@ async fn watch_faults_are_detected() {
 async fn list_and_read_faults_are_detected() {
     let latest = "L1-reads-see-every-acknowledged-write";
     let snapshot = "R2-a-snapshot-holds-everything-below";
-    let table: [(Fault, &[&str]); 10] = [
+    let (pages, bytes) = (
+        "L5-pages-at-the-present-make-up-the-list",
+        "L7-keys-are-compared-by-bytes",
+    );
+    let table: [(Fault, &[&str]); 14] = [
+        (Fault::IgnoresAfter, &[pages]),
+        (Fault::StartsOverAtMissingKeys, &[pages]),
+        (Fault::FoldsCase, &[bytes]),
+        (Fault::MatchesWildcards, &[bytes]),
         (Fault::ShortList, &["L7-records-are-in-key-order", snapshot]),
         (Fault::ListWithoutTrailer, &["L7-records-are-in-key-order"]),
         (
@@ -138,7 +152,8 @@ async fn list_and_read_faults_are_detected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_faults_are_detected() {
-    let table: [(Fault, &[&str]); 12] = [
+    let table: [(Fault, &[&str]); 13] = [
+        (Fault::TrimsValues, &["B1-values-are-binary-exact"]),
         (Fault::ForgetsManagers, &["B6-origins"]),
         (Fault::ForgetsVerbs, &["B6-origins"]),
         (Fault::ForgetsSubresources, &["B6-origins"]),

@@ -25,7 +25,7 @@ async fn apply_fails_while_a_manager_has_a_removed_version() {
         status["message"],
         "request to convert CR to an invalid group/version: example.com/v0"
     );
-    let forget = r#"{"metadata":{"managedFields":null}}"#;
+    let forget = r#"{"metadata":{"managedFields":[{}]}}"#;
     test_server
         .request("MERGE things/x", forget)
         .await

@@ -30,12 +30,21 @@ pub(crate) enum Fault {
     WatchesEverything,
     CompactedStartsLater,
     FutureStartsNow,
+    /// Keeps a thousand events for a watch, and drops later ones.
+    DropsAtOverflow,
     // In lists and exports.
     ShortList,
     ListWithoutTrailer,
     ListsThePresent,
     NeverMore,
     ShortExport,
+    IgnoresAfter,
+    /// A page after a key that does not exist starts at the beginning.
+    StartsOverAtMissingKeys,
+    // In keys.
+    FoldsCase,
+    /// Reads by a pattern in which `_` stands for any character.
+    MatchesWildcards,
     // In reads.
     StaleGet,
     StaleCurrentRevision,
@@ -43,6 +52,7 @@ pub(crate) enum Fault {
     CutsAtZeroByte,
     UntypedErrors,
     // In writes.
+    TrimsValues,
     ReusesARevision,
     LosesAWrite,
     CreateOverwrites,
@@ -131,6 +141,13 @@ fn no_space() -> Status {
     })
 }
 
+/// The key that a collation without case takes it for.
+fn fold(key: &mut Option<Key>) {
+    if let Some(key) = key {
+        key.name = key.name.to_lowercase();
+    }
+}
+
 /// A change that no client requested.
 fn burn() -> Op {
     Op {
@@ -191,6 +208,8 @@ impl FaultyProxy {
                 Fault::IgnoresExpectedRevision => op.expected_revision = 0,
                 Fault::IgnoresExpectedUid => op.expected_uid.clear(),
                 Fault::ForgetsOpIds => op.op_id = Bytes::new(),
+                Fault::TrimsValues => op.value = Bytes::copy_from_slice(op.value.trim_ascii_end()),
+                Fault::FoldsCase => fold(&mut op.key),
                 _ => {}
             }
             self.fault_in_origin(&mut op.origin);
@@ -279,7 +298,17 @@ impl FaultyProxy {
             let (head, oldest) = self.header().await?;
             request.revision = (head - 1).max(oldest);
         }
-        let mut response = self.model.clone().get(request).await?.into_inner();
+        if self.fault == Fault::FoldsCase {
+            fold(&mut request.key);
+        }
+        let mut response = self.model.clone().get(request.clone()).await?.into_inner();
+        if self.fault == Fault::MatchesWildcards
+            && response.record.is_none()
+            && let Some(key) = &mut request.key
+        {
+            key.name = key.name.replace('_', "x");
+            response = self.model.clone().get(request).await?.into_inner();
+        }
         match (self.fault, &mut response.record) {
             (Fault::GetWithoutHeader, _) => response.header = None,
             (Fault::CutsAtZeroByte, Some(record)) => {

@@ -1,9 +1,12 @@
 //! Faults of streams.
 
+use std::sync::atomic::Ordering;
+
 use backend_proto::v1::export_response::Part as Exported;
 use backend_proto::v1::list_response::Part as Listed;
 use backend_proto::v1::watch_response::{Body, Events, Progress};
-use backend_proto::v1::{Event, ExportResponse, ListResponse, WatchResponse};
+use backend_proto::v1::{Event, ExportResponse, GetRequest, Key, ListResponse, WatchResponse};
+use tonic::Status;
 
 use super::{Fault, FaultyProxy};
 
@@ -44,6 +47,11 @@ impl FaultyProxy {
 
     fn fault_in_events(&self, events: &mut Vec<Event>) {
         match self.fault {
+            // Cases without a long history have fewer events.
+            Fault::DropsAtOverflow => events.retain(|_| {
+                let number = self.count.fetch_add(1, Ordering::Relaxed);
+                number < 1000
+            }),
             Fault::DropsAnEvent => events.retain(|_| !self.every(5)),
             Fault::SwapsTwoEvents if events.len() > 1 => events.swap(0, 1),
             Fault::RepeatsAnEvent => {
@@ -69,6 +77,19 @@ impl FaultyProxy {
             }
             _ => {}
         }
+    }
+
+    /// Whether a page after a key starts at the beginning.
+    pub(super) async fn starts_over_at(&self, after: &Key) -> Result<bool, Status> {
+        if self.fault != Fault::StartsOverAtMissingKeys {
+            return Ok(false);
+        }
+        let request = GetRequest {
+            key: Some(after.clone()),
+            ..GetRequest::default()
+        };
+        let found = self.model.clone().get(request).await?.into_inner();
+        Ok(found.record.is_none())
     }
 
     pub(super) fn lie_in_list(&self, mut message: ListResponse, asked: i64) -> Vec<ListResponse> {
