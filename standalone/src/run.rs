@@ -64,7 +64,7 @@ pub async fn run(
     kubeconfig.check_merge(&pki)?;
     let config = options.server(endpoint, &pki);
     let example = example(&catalog);
-    let admission = Admission::default();
+    let admission = Admission::new(options.no_controllers);
     let app = App::builder(config, catalog).with_admission(admission.chain());
     let app = app.build(Io::new(listener, process)?)?;
     let client = Client::new(app.stack(), &pki)?;
