@@ -30,9 +30,19 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub(crate) struct Admission {
     /// Set once the server is built.
     client: Arc<OnceLock<Client>>,
+    /// Whether clients may remove the finalizer, because no controller does.
+    releases_namespaces: bool,
 }
 
 impl Admission {
+    /// The steps of a server with or without controllers.
+    pub(crate) fn new(no_controllers: bool) -> Self {
+        Self {
+            releases_namespaces: no_controllers,
+            ..Self::default()
+        }
+    }
+
     /// The steps as a chain.
     pub(crate) fn chain(&self) -> Chain {
         Chain {
@@ -138,11 +148,13 @@ impl Mutate for Admission {
         is_namespace(attributes.served) && attributes.operation != Operation::Delete
     }
 
-    /// Sets the label of a namespace as kube-apiserver does, and the finalizer.
+    /// Sets the label of a namespace as kube-apiserver does, and the finalizer. An update cannot
+    /// remove the finalizer, as it cannot change `spec.finalizers` in kube-apiserver: otherwise the
+    /// deletion of the namespace would leave its objects.
     fn mutate<'a>(
         &'a self,
         attributes: &'a Attributes<'_>,
-        _old: Option<&'a Arc<Value>>,
+        old: Option<&'a Arc<Value>>,
         new: Option<&'a mut Value>,
     ) -> BoxFuture<'a, Result<bool, ApiError>> {
         let changed = new.is_some();
@@ -151,10 +163,16 @@ impl Mutate for Admission {
             if !name.is_empty() {
                 new["metadata"]["labels"][NAME_LABEL] = name.into();
             }
-            let meta = Meta::of(new);
-            let held = meta.finalizers().any(|it| it == FINALIZER);
-            if attributes.operation == Operation::Create && !held {
-                let mut finalizers: Vec<&str> = meta.finalizers().collect();
+            let is_held = |object: &Value| Meta::of(object).finalizers().any(|it| it == FINALIZER);
+            let stays = match attributes.operation {
+                Operation::Create => true,
+                _ => {
+                    let releases = self.releases_namespaces || attributes.user.name == USER;
+                    !releases && old.is_some_and(|old| is_held(old))
+                }
+            };
+            if stays && !is_held(new) {
+                let mut finalizers: Vec<&str> = Meta::of(new).finalizers().collect();
                 finalizers.push(FINALIZER);
                 new["metadata"]["finalizers"] = json!(finalizers);
             }

@@ -67,7 +67,7 @@ pub async fn run(
     kubeconfig.check_merge(&pki)?;
     let config = options.server(endpoint, &pki).map_err(app::Error::from)?;
     let example = example(&catalog);
-    let admission = Admission::default();
+    let admission = Admission::new(options.no_controllers);
     let app = App::builder(config, catalog)
         .with_admission(admission.chain())
         .with_audit(audit);

@@ -12,7 +12,7 @@ use http::header::{
     ACCEPT_ENCODING, CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -51,6 +51,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 pub(super) struct Handshake {
     upgrade: OnUpgrade,
+    method: Method,
     headers: HeaderMap,
 }
 
@@ -84,6 +85,7 @@ impl Handshake {
         request.headers_mut().remove(ACCEPT_ENCODING);
         Some(Self {
             upgrade,
+            method: request.method().clone(),
             headers: handshake,
         })
     }
@@ -120,6 +122,9 @@ impl Handshake {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
         };
+        if self.method != Method::GET {
+            return Err(Box::new(rejection(StatusCode::METHOD_NOT_ALLOWED, "")));
+        }
         let key = text(SEC_WEBSOCKET_KEY);
         if key.is_empty() {
             let message = "mismatch challenge/response";
@@ -296,6 +301,27 @@ mod tests {
                 }
                 assert_eq!(found, events, "{framing:?} in chunks of {chunk}");
             }
+        }
+    }
+
+    #[test]
+    fn handshake_by_head_is_405() {
+        for (method, status) in [("GET", 101), ("HEAD", 405)] {
+            let request = Request::builder()
+                .method(method)
+                .header(CONNECTION, "Upgrade")
+                .header(UPGRADE, "websocket")
+                .header(SEC_WEBSOCKET_VERSION, VERSION)
+                .header(SEC_WEBSOCKET_KEY, "MDAwMDAwMDAwMDAwMDAwMA==")
+                .header(ORIGIN, "https://example.com");
+            let mut request = request.body(()).expect("a request");
+            // No connection that could be upgraded.
+            let upgrade = hyper::upgrade::on(&mut Request::new(()));
+            request.extensions_mut().insert(upgrade);
+            let handshake = Handshake::of(&mut request).expect("a handshake");
+            let events = Response::new(Body::empty());
+            let response = handshake.respond(events, Framing::Lines, &Pending::default());
+            assert_eq!(response.status(), status, "{method}");
         }
     }
 
