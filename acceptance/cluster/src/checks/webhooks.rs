@@ -67,13 +67,23 @@ pub(super) async fn as_crds(world: &mut World) -> Result<String> {
 }
 
 fn hooks() -> Vec<Hook> {
-    let hook = |name, mutating, path, more| Hook {
+    let mut hooks = decisions();
+    hooks.extend(failures());
+    hooks.extend(selections());
+    hooks
+}
+
+fn hook(name: &'static str, mutating: bool, path: &'static str, more: Value) -> Hook {
+    Hook {
         name,
         mutating,
         path,
         more,
-    };
-    let dead = json!({"url": "https://127.0.0.1:1/x"});
+    }
+}
+
+/// Webhooks that respond as they should, and patches.
+fn decisions() -> Vec<Hook> {
     let ignore = json!({"failurePolicy": "Ignore"});
     vec![
         hook("allow", false, "/allow", json!({})),
@@ -93,11 +103,19 @@ fn hooks() -> Vec<Hook> {
         hook("misfit", true, "/misfit", json!({})),
         hook("move", true, "/move", json!({})),
         hook("bad-patch", true, "/bad-patch", json!({})),
-        hook("bad-patch-ignored", true, "/bad-patch", ignore.clone()),
+        hook("bad-patch-ignored", true, "/bad-patch", ignore),
         hook("untyped-patch", true, "/untyped-patch", json!({})),
         hook("patch-of-validating", false, "/resize", json!({})),
+    ]
+}
+
+/// Webhooks that cannot be called, and wrong responses.
+fn failures() -> Vec<Hook> {
+    let dead = json!({"url": "https://127.0.0.1:1/x"});
+    let ignore = json!({"failurePolicy": "Ignore"});
+    vec![
         hook("uid", false, "/uid", json!({})),
-        hook("uid-ignored", false, "/uid", ignore.clone()),
+        hook("uid-ignored", false, "/uid", ignore),
         hook("garbage", false, "/garbage", json!({})),
         hook("fail", false, "/fail", json!({})),
         hook("missing", false, "/missing", json!({})),
@@ -116,6 +134,12 @@ fn hooks() -> Vec<Hook> {
             "",
             json!({"clientConfig": dead, "failurePolicy": "Ignore"}),
         ),
+    ]
+}
+
+/// Webhooks that are called for some requests only.
+fn selections() -> Vec<Hook> {
+    vec![
         hook(
             "side-effects",
             false,
@@ -267,21 +291,29 @@ struct Reviewed {
 }
 
 fn reviewed() -> Vec<(&'static str, Reviewed)> {
-    let request = |method, path, body| Reviewed {
+    let mut all = changes();
+    all.extend(deletions());
+    all
+}
+
+fn write(method: &'static str, path: &'static str, body: fn(&str) -> Value) -> Reviewed {
+    Reviewed {
         method,
         path,
         apply: false,
         body,
-    };
-    let nothing: fn(&str) -> Value = |_| Value::Null;
+    }
+}
+
+fn changes() -> Vec<(&'static str, Reviewed)> {
     vec![
         (
             "patch",
-            request("PATCH", "widgets/shown", |_| json!({"spec": {"size": 3}})),
+            write("PATCH", "widgets/shown", |_| json!({"spec": {"size": 3}})),
         ),
         (
             "patch with options",
-            request(
+            write(
                 "PATCH",
                 "widgets/shown?dryRun=All&fieldManager=me&fieldValidation=Strict",
                 |_| json!({"spec": {"size": 3}}),
@@ -291,7 +323,7 @@ fn reviewed() -> Vec<(&'static str, Reviewed)> {
             "apply",
             Reviewed {
                 apply: true,
-                ..request(
+                ..write(
                     "PATCH",
                     "widgets/shown?fieldManager=me&force=true",
                     |group| {
@@ -306,7 +338,7 @@ fn reviewed() -> Vec<(&'static str, Reviewed)> {
         ),
         (
             "status",
-            request(
+            write(
                 "PATCH",
                 "widgets/shown/status",
                 |_| json!({"status": {"phase": "Ready"}}),
@@ -314,16 +346,22 @@ fn reviewed() -> Vec<(&'static str, Reviewed)> {
         ),
         (
             "scale",
-            request(
+            write(
                 "PATCH",
                 "widgets/scaled/scale",
                 |_| json!({"spec": {"replicas": 3}}),
             ),
         ),
-        ("delete", request("DELETE", "widgets/shown", nothing)),
+    ]
+}
+
+fn deletions() -> Vec<(&'static str, Reviewed)> {
+    let nothing: fn(&str) -> Value = |_| Value::Null;
+    vec![
+        ("delete", write("DELETE", "widgets/shown", nothing)),
         (
             "delete with options",
-            request("DELETE", "widgets/shown", |_| {
+            write("DELETE", "widgets/shown", |_| {
                 json!({
                     "apiVersion": "v1", "kind": "DeleteOptions",
                     "propagationPolicy": "Foreground", "dryRun": ["All"],
@@ -332,7 +370,7 @@ fn reviewed() -> Vec<(&'static str, Reviewed)> {
         ),
         (
             "deletecollection",
-            request(
+            write(
                 "DELETE",
                 "widgets?labelSelector=case%3Dkept&fieldSelector=metadata.name%3Dshown",
                 nothing,
@@ -340,7 +378,7 @@ fn reviewed() -> Vec<(&'static str, Reviewed)> {
         ),
         (
             "equivalent version",
-            request("POST", "duals", |group| {
+            write("POST", "duals", |group| {
                 json!({
                     "apiVersion": format!("{group}/v1"), "kind": "Dual",
                     "metadata": {"name": "d"}, "spec": {"a": "x"},

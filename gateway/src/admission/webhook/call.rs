@@ -234,8 +234,8 @@ mod tests {
 
     use super::*;
 
-    fn check(result: Option<Value>, code: u16, reason: &str, message: &str) {
-        let error = denial("w.example.com", result.as_ref());
+    fn check(result: Option<&Value>, code: u16, reason: &str, message: &str) {
+        let error = denial("w.example.com", result);
         let status = error.status();
         assert_eq!(status.code, code, "{result:?}");
         assert_eq!(status.reason_text(), reason, "{result:?}");
@@ -246,20 +246,25 @@ mod tests {
     #[test]
     fn denials_have_code_reason_and_message_of_the_webhook() {
         check(None, 400, "", " without explanation");
-        check(Some(json!({"code": 200})), 400, "", " without explanation");
+        check(Some(&json!({"code": 200})), 400, "", " without explanation");
         check(
-            Some(json!({"message": "no", "reason": "Forbidden", "code": 403})),
+            Some(&json!({"message": "no", "reason": "Forbidden", "code": 403})),
             403,
             "Forbidden",
             ": no",
         );
         check(
-            Some(json!({"reason": "TooSmall", "code": 418})),
+            Some(&json!({"reason": "TooSmall", "code": 418})),
             418,
             "TooSmall",
             ": TooSmall",
         );
-        check(Some(json!({"code": 4000})), 999, "", " without explanation");
+        check(
+            Some(&json!({"code": 4000})),
+            999,
+            "",
+            " without explanation",
+        );
         let details = json!({"details": {
             "name": "n", "kind": "k", "retryAfterSeconds": 3,
             "causes": [{"reason": "r", "message": "m", "field": "f"}],

@@ -85,7 +85,7 @@ struct Kind {
 
 impl WebhookMetrics {
     /// Registers `apiserver_admission_webhook_*`, and the gauge of the mechanisms that are enforced,
-    /// which is 0 for both until [`Self::set_active`].
+    /// which is 0 for both until webhooks are enforced.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
         let durations: Family<Call, Histogram, fn() -> Histogram> =

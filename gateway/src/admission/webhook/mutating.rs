@@ -64,7 +64,7 @@ impl<'a> Dispatch<'a> {
                 let (attributes, both) = (self.attributes, objects.both());
                 let found = matching::invocation(hook, attributes, self.namespaces, both).await?;
                 let Some(invocation) = found else { continue };
-                // A webhook is not called for the first time in the second round.
+                // A webhook is not called for the first time in the second round. bounded: a set.
                 if round > 0 && !reinvocation.again.contains(&*hook.uid) {
                     continue;
                 }

@@ -3,9 +3,8 @@
 #[path = "webhooks/failures.rs"]
 mod failures;
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::server::{Client, SOON, THINGS, TestResponse, TestServer};
 use super::webhook_server::WebhookServer;

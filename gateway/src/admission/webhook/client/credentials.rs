@@ -70,14 +70,14 @@ impl Credentials {
             path: path.to_owned(),
             reason,
         };
-        let text = read(path)?;
+        let text = content(path)?;
         let parsed = kube_json::yaml::parse(&text);
         let config = parsed.map_err(|error| invalid(error.to_string()))?.value;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let mut users = BTreeMap::new();
         for entry in config["users"].as_array().into_iter().flatten() {
             let name = entry["name"].as_str().unwrap_or_default();
-            let user = User::read(&entry["user"], folder);
+            let user = User::of(&entry["user"], folder);
             let user = user.map_err(|error| match error {
                 UserError::File(error) => error,
                 UserError::Invalid(reason) => invalid(format!("user {name:?}: {reason}")),
@@ -122,7 +122,7 @@ impl From<CredentialsError> for UserError {
 }
 
 impl User {
-    fn read(user: &Value, folder: &Path) -> Result<Self, UserError> {
+    fn of(user: &Value, folder: &Path) -> Result<Self, UserError> {
         for key in ["exec", "auth-provider", "as", "as-uid", "as-groups"] {
             if !user[key].is_null() {
                 return Err(UserError::Invalid(format!("{key} is not supported")));
@@ -150,7 +150,7 @@ impl User {
         };
         if let Some(path) = token_file.as_deref().filter(|_| authorization.is_none()) {
             // As the reference, which fails at the start.
-            read(path)?;
+            content(path)?;
         }
         let authorization = authorization.map(|it| secret(&it)).transpose()?;
         Ok(Self {
@@ -207,7 +207,7 @@ fn unusable(key: &str, error: &dyn fmt::Display) -> UserError {
     UserError::Invalid(format!("{key}: {error}"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
+fn content(path: &Path) -> Result<Vec<u8>, CredentialsError> {
     std::fs::read(path).map_err(|source| CredentialsError::Unreadable {
         path: path.to_owned(),
         source,
@@ -221,7 +221,7 @@ fn pem(user: &Value, key: &str, folder: &Path) -> Result<Option<Vec<u8>>, UserEr
         return decoded.map(Some).map_err(|error| unusable(key, &error));
     }
     let path = user[key].as_str().filter(|path| !path.is_empty());
-    Ok(path.map(|path| read(&folder.join(path))).transpose()?)
+    Ok(path.map(|path| content(&folder.join(path))).transpose()?)
 }
 
 impl fmt::Debug for User {

@@ -1,8 +1,7 @@
 //! Webhooks that cannot be called, wrong responses, missing rights and invalid flags.
 
-use std::time::Instant;
-
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Case, MUTATING, VALIDATING};
 use crate::cluster::server::{THINGS, TestServer, until};
