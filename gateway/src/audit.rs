@@ -8,6 +8,7 @@
 pub mod policy;
 
 mod event;
+mod json;
 mod source;
 
 mod auditor;
@@ -17,8 +18,10 @@ mod trail;
 pub mod backend;
 
 mod metrics;
+mod setup;
 
 pub use auditor::{Auditor, Subject};
-pub use backend::{Backends, Error, Options, Writers};
+pub use backend::{Error, Options};
 pub use policy::Policy;
+pub use setup::{Backends, Writers};
 pub use trail::{NotStored, Trail};

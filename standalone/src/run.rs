@@ -51,7 +51,9 @@ pub async fn run(
             flag: "--listen",
         })?;
     let audit = options.audit.options().map_err(app::Error::from)?;
-    let audit = Backends::configure(&audit).await.map_err(app::Error::from)?;
+    let audit = Backends::configure(&audit)
+        .await
+        .map_err(app::Error::from)?;
     let data = DataDir::open(&options.data_dir)?;
     let program = driver.program(&data, logs)?;
     let socket = Socket::prepare(&data)?;
