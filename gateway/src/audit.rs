@@ -12,6 +12,7 @@ mod json;
 mod source;
 
 mod auditor;
+mod inner;
 mod response;
 mod trail;
 

@@ -50,10 +50,7 @@ pub async fn run(
             source,
             flag: "--listen",
         })?;
-    let audit = options.audit.options().map_err(app::Error::from)?;
-    let audit = Backends::configure(&audit)
-        .await
-        .map_err(app::Error::from)?;
+    let audit = audit(options).await?;
     let data = DataDir::open(&options.data_dir)?;
     let program = driver.program(&data, logs)?;
     let socket = Socket::prepare(&data)?;
@@ -70,9 +67,8 @@ pub async fn run(
     let config = options.server(endpoint, &pki).map_err(app::Error::from)?;
     let example = example(&catalog);
     let admission = Admission::default();
-    let app = App::builder(config, catalog)
-        .with_admission(admission.chain())
-        .with_audit(audit);
+    let app = App::builder(config, catalog).with_admission(admission.chain());
+    let app = app.with_audit(audit);
     let app = app.build(Io::new(listener, process)?)?;
     let client = Client::new(app.stack(), &pki)?;
     admission.connect(client.clone());
@@ -107,6 +103,12 @@ pub async fn run(
         prepared: send_prepared,
     };
     Box::pin(together(app, sidecar, controllers, announce, stop)).await
+}
+
+/// The policy and the backends of the audit.
+async fn audit(options: &Standalone) -> Result<Backends, app::Error> {
+    let options = options.audit.options()?;
+    Ok(Backends::configure(&options).await?)
 }
 
 /// The controllers, which are not running yet.
