@@ -8,17 +8,21 @@
 pub mod policy;
 
 mod event;
+mod json;
 mod source;
 
 mod auditor;
+mod inner;
 mod response;
 mod trail;
 
 pub mod backend;
 
 mod metrics;
+mod setup;
 
 pub use auditor::{Auditor, Subject};
-pub use backend::{Backends, Error, Options, Writers};
+pub use backend::{Error, Options};
 pub use policy::Policy;
+pub use setup::{Backends, Writers};
 pub use trail::{NotStored, Trail};

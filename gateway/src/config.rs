@@ -30,7 +30,7 @@ pub use size::Size;
 pub use tuning::Tuning;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::authz::InvalidPath;
@@ -141,6 +141,15 @@ pub enum Error {
     /// No kind is configured.
     #[error("--no-default-resources leaves nothing to serve: give --resources DIR")]
     NoKinds,
+}
+
+/// Reads the file that a flag names.
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Unreadable {
+        flag,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

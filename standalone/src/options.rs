@@ -136,7 +136,6 @@ impl Standalone {
     }
 
     /// The configuration of the gateway for the driver at `backend` and these certificates.
-    #[must_use]
     ///
     /// # Errors
     /// If flags do not fit together or a file cannot be read.

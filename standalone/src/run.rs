@@ -50,8 +50,7 @@ pub async fn run(
             source,
             flag: "--listen",
         })?;
-    let audit = options.audit.options().map_err(app::Error::from)?;
-    let audit = Backends::configure(&audit).await.map_err(app::Error::from)?;
+    let audit = audit(options).await?;
     let data = DataDir::open(&options.data_dir)?;
     let program = driver.program(&data, logs)?;
     let socket = Socket::prepare(&data)?;
@@ -105,6 +104,12 @@ pub async fn run(
         prepared: send_prepared,
     };
     Box::pin(together(app, sidecar, controllers, announce, stop)).await
+}
+
+/// The policy and the backends of the audit.
+async fn audit(options: &Standalone) -> Result<Backends, app::Error> {
+    let options = options.audit.options()?;
+    Ok(Backends::configure(&options).await?)
 }
 
 /// The controllers, which are not running yet.

@@ -10,17 +10,14 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::backend::Queues;
-use super::event::{Event, Head, ObjectRef};
-use super::metrics::{Metrics, Plugin};
+use super::event::{Head, ObjectRef};
+use super::inner::Inner;
+use super::metrics::Metrics;
 use super::policy::{Level, Policy, Stage};
 use super::source;
 use super::trail::Trail;
-use crate::request::recording::Budget;
 use crate::request::{Context, User};
 
-/// Memory of all events that are not written yet, with their bodies, bytes. Bodies are shared with
-/// the request, the cache and the response, but counted in full.
-pub(super) const BUDGET: usize = 64 << 20;
 /// kube-apiserver's limit of `User-Agent`, bytes, and the text after a longer one.
 const MAX_USER_AGENT: usize = 1024;
 const USER_AGENT_SUFFIX: &str = "...TRUNCATED";
@@ -28,14 +25,6 @@ const USER_AGENT_SUFFIX: &str = "...TRUNCATED";
 /// The audit of a server; cheap to clone. The default records nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Auditor(Option<Arc<Inner>>);
-
-#[derive(Debug)]
-pub(super) struct Inner {
-    policy: Policy,
-    queues: Queues,
-    pub(super) budget: Budget,
-    pub(super) metrics: Metrics,
-}
 
 /// The request that is audited.
 #[derive(Debug, Clone, Copy)]
@@ -54,12 +43,7 @@ pub struct Subject<'a> {
 
 impl Auditor {
     pub(super) fn new(policy: Policy, queues: Queues, metrics: Metrics) -> Self {
-        Self(Some(Arc::new(Inner {
-            policy,
-            queues,
-            budget: Budget::new(BUDGET),
-            metrics,
-        })))
+        Self(Some(Arc::new(Inner::new(policy, queues, metrics))))
     }
 
     /// Begins the audit of a request whose user is authenticated; `None` if nothing is recorded.
@@ -116,41 +100,6 @@ impl Auditor {
             // Responses of other paths are no objects.
             info.is_resource_request || info.path.starts_with("/api"),
         ))
-    }
-}
-
-impl Inner {
-    /// Submits an event, and in a blocking mode waits until it is stored. Returns whether a backend
-    /// that must store it could not.
-    pub(super) async fn store(&self, event: Event, deadline: Instant) -> bool {
-        match self.charged(event) {
-            Some(event) => self.queues.store(event, deadline).await,
-            None => !self.queues.are_strict(),
-        }
-    }
-
-    /// Submits an event without waiting.
-    pub(super) fn submit(&self, event: Event) {
-        if let Some(event) = self.charged(event) {
-            self.queues.submit(&event);
-        }
-    }
-
-    /// Charges the memory of an event. Without enough it is lost, as one for which the queue has no
-    /// room.
-    fn charged(&self, mut event: Event) -> Option<Arc<Event>> {
-        self.metrics.event();
-        match self.budget.charge(event.weight()) {
-            Some(charge) => {
-                event.charge = Some(charge);
-                Some(Arc::new(event))
-            }
-            None => {
-                let reason = "the memory for audit events is in use";
-                self.metrics.lost(Plugin::Buffered, 1, &reason);
-                None
-            }
-        }
     }
 }
 

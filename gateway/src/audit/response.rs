@@ -18,7 +18,7 @@ use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::event::compact;
+use super::json::compact;
 use crate::request::recording::{Budget, Charged};
 
 /// Largest response in an event after its decompression, bytes. The memory of the compressed bytes

@@ -9,8 +9,8 @@ use http_body::Body as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::auditor::Inner;
 use super::event::{Event, Head, ObjectRef, Outcome};
+use super::inner::Inner;
 use super::policy::{Level, Stage};
 use super::response::Captured;
 use crate::reply::SentStatus;

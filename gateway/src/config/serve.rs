@@ -1,12 +1,12 @@
 //! Flags of `serve`.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
     AdmissionFlags, AuditFlags, DelegationFlags, Error, FrontProxy, Kinds, Monitoring,
-    SelfManagedFlags, Server, TracingFlags, Tuning,
+    SelfManagedFlags, Server, TracingFlags, Tuning, read,
 };
 use crate::backend::{Endpoint, Tls};
 use crate::request::deadline::parse_go_duration;
@@ -177,12 +177,4 @@ impl Serve {
         };
         Ok(Endpoint::parse(&self.backend, Some(&tls))?)
     }
-}
-
-pub(super) fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Unreadable {
-        flag,
-        path: path.to_owned(),
-        source,
-    })
 }

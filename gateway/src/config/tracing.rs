@@ -43,7 +43,7 @@ impl TracingFlags {
         let Some(path) = &self.tracing_config_file else {
             return Ok(None);
         };
-        let text = super::serve::read("--tracing-config-file", path)?;
+        let text = super::read("--tracing-config-file", path)?;
         let options = parse(&text).map_err(|problem| invalid(path, &problem))?;
         Ok(Some(options))
     }

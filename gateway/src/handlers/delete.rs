@@ -79,21 +79,17 @@ fn read(format: Format, body: &[u8], recording: &Recording) -> Result<DeleteOpti
         })?,
     };
     expect_kind(&parsed.value)?;
-    let options = DeleteOptions::from_body(&parsed.value)?;
+    // Before the options are checked, as in kube-apiserver.
     recording.body(|| typed(&parsed.value));
-    Ok(options)
+    DeleteOptions::from_body(&parsed.value)
 }
 
-/// Options as JSON, with kind and version.
+/// Options as JSON. kube-apiserver records them in its internal version.
 fn typed(options: &Value) -> Bytes {
     let mut typed = options.clone();
-    for (key, value) in [("kind", "DeleteOptions"), ("apiVersion", "v1")] {
-        if let Some(options) = typed.as_object_mut() {
-            let entry = options.entry(key).or_insert(Value::Null);
-            if entry.as_str().is_none_or(str::is_empty) {
-                *entry = value.into();
-            }
-        }
+    if let Some(fields) = typed.as_object_mut() {
+        fields.insert("kind".to_owned(), "DeleteOptions".into());
+        fields.insert("apiVersion".to_owned(), "meta.k8s.io/__internal".into());
     }
     kube_json::to_vec(&typed).into()
 }

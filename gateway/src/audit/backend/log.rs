@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Batches, encode};
 use super::queue::Job;
 use super::rotated::Rotated;
+pub use super::rotated::Rotation;
 use super::throttle::Bucket;
 use super::{Delivery, Error, LogPath, Truncate};
 use crate::audit::metrics::{Metrics, Plugin};
@@ -27,19 +28,6 @@ pub struct Options {
     pub delivery: Delivery,
     /// Limits of the size of events.
     pub truncate: Option<Truncate>,
-}
-
-/// When a file is rotated, and how many old files are kept; 0 is unlimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rotation {
-    /// Largest file, MiB.
-    pub max_size: u64,
-    /// Largest number of old files.
-    pub max_backups: usize,
-    /// Largest age of old files, days.
-    pub max_age: u64,
-    /// Whether old files are compressed.
-    pub compress: bool,
 }
 
 /// An open log.
@@ -115,7 +103,7 @@ impl Output {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(
+    pub(in crate::audit) fn start(
         options: &Options,
         output: Output,
         jobs: mpsc::Receiver<Job>,
@@ -151,7 +139,7 @@ impl Writer {
     }
 
     /// Writes events until cancelled, then those that are left.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(in crate::audit) async fn run(mut self, stop: CancellationToken) {
         while let Some(jobs) = self.batches.next(&stop).await {
             if let Some(bucket) = &mut self.throttle {
                 bucket.take().await;

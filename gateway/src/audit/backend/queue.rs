@@ -15,7 +15,7 @@ const BLOCKING_BUFFER: usize = 4096;
 
 /// An event for one backend. One that is dropped without [`Job::finish`] is counted as lost.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(in crate::audit) struct Job {
     event: Arc<Event>,
     stored: Option<oneshot::Sender<bool>>,
     finished: bool,
@@ -24,7 +24,7 @@ pub(super) struct Job {
 
 /// The queue of one backend.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(in crate::audit) struct Queue {
     mode: Mode,
     jobs: mpsc::Sender<Job>,
     metrics: Metrics,
@@ -60,7 +60,10 @@ impl Drop for Job {
 
 impl Queue {
     /// A queue, and its other end.
-    pub(super) fn new(delivery: &Delivery, metrics: &Metrics) -> (Self, mpsc::Receiver<Job>) {
+    pub(in crate::audit) fn new(
+        delivery: &Delivery,
+        metrics: &Metrics,
+    ) -> (Self, mpsc::Receiver<Job>) {
         let buffer = match delivery.mode {
             Mode::Batch => delivery.buffer,
             Mode::Blocking | Mode::BlockingStrict => BLOCKING_BUFFER,
@@ -117,7 +120,7 @@ impl Queue {
 }
 
 impl Queues {
-    pub(super) const fn new(queues: Vec<Queue>) -> Self {
+    pub(in crate::audit) const fn new(queues: Vec<Queue>) -> Self {
         Self(queues)
     }
 

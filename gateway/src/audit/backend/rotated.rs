@@ -15,14 +15,25 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
-use super::log::Rotation;
-
 /// Time in the name of an old file, UTC.
 const TIME: &str = "%Y-%m-%dT%H-%M-%S%.3f";
 /// Events name users and objects: only the user of the server may read them.
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const MEBIBYTE: u64 = 1 << 20;
+
+/// When a file is rotated, and how many old files are kept; 0 is unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// Largest file, MiB.
+    pub max_size: u64,
+    /// Largest number of old files.
+    pub max_backups: usize,
+    /// Largest age of old files, days.
+    pub max_age: u64,
+    /// Whether old files are compressed.
+    pub compress: bool,
+}
 
 /// A file that is rotated.
 #[derive(Debug)]

@@ -64,7 +64,7 @@ struct List {
 }
 
 impl Writer {
-    pub(super) fn new(
+    pub(in crate::audit) fn new(
         options: &Options,
         receiver: kube::Receiver,
         jobs: mpsc::Receiver<Job>,
@@ -83,7 +83,7 @@ impl Writer {
     }
 
     /// Sends events until cancelled, then those that are left.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(in crate::audit) async fn run(mut self, stop: CancellationToken) {
         let mut calls = JoinSet::new();
         while let Some(jobs) = self.batches.next(&stop).await {
             if let Some(bucket) = &mut self.throttle {

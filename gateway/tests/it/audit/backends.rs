@@ -94,10 +94,10 @@ async fn log_is_rotated_without_a_loss() {
             String::from_utf8(bytes).unwrap()
         };
         assert!(text.len() <= 1 << 20, "{name}");
-        events += text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap())
-            .count();
+        for line in text.lines() {
+            serde_json::from_str::<Value>(line).unwrap();
+            events += 1;
+        }
     }
     assert_eq!(events, 120);
     assert!(compressed >= 1);
