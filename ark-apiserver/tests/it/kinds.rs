@@ -236,12 +236,18 @@ async fn namespace_begins_with_its_first_object_and_ends_with_its_last() {
         call(&admin, "GET", team, &Value::Null).await.0 == StatusCode::NOT_FOUND
     })
     .await;
+}
 
+#[tokio::test]
+async fn default_namespace_stays_and_names_are_labels() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &[]);
+    let admin = program.admin();
     let (code, answer) = call(&admin, "DELETE", "/api/v1/namespaces/default", &Value::Null).await;
     assert_eq!(code, StatusCode::FORBIDDEN, "{answer}");
     // Clients with types of their own leave out the kind.
     let dotted = json!({"metadata": {"name": "a.b"}});
-    let (code, answer) = call(&admin, "POST", namespaces, &dotted).await;
+    let (code, answer) = call(&admin, "POST", "/api/v1/namespaces", &dotted).await;
     assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
 }
 

@@ -316,7 +316,7 @@ mod tests {
                 .header(ORIGIN, "https://example.com");
             let mut request = request.body(()).expect("a request");
             // No connection that could be upgraded.
-            let upgrade = hyper::upgrade::on(&mut Request::new(()));
+            let upgrade = hyper::upgrade::on(Request::new(()));
             request.extensions_mut().insert(upgrade);
             let handshake = Handshake::of(&mut request).expect("a handshake");
             let events = Response::new(Body::empty());
