@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -46,23 +46,24 @@ pub(super) async fn as_crds(world: &mut World) -> Result<String> {
     let hooks = hooks();
     configure(world, &server, &hooks).await?;
     let mut compared = 0;
+    let mut differences = Vec::new();
     for hook in &hooks {
         for query in ["", "?dryRun=All"] {
-            compare(hook.name, async |group| {
-                create(world, group, hook.name, query).await
-            })
-            .await?;
+            let request = async |group| create(world, group, hook.name, query).await;
+            differences.extend(difference(hook.name, request).await?);
             compared += 1;
         }
     }
     for (title, request) in reviewed() {
-        compare(title, async |group| request.send(world, group).await).await?;
+        let request = async |group| request.send(world, group).await;
+        differences.extend(difference(title, request).await?);
         compared += 1;
     }
     for kind in ["validating", "mutating"] {
         let path = format!("{CONFIGURATIONS}/{kind}webhookconfigurations/ark-cluster");
         Call::new("DELETE", &path).json(&world.admin).await?;
     }
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
     Ok(format!("{compared} requests"))
 }
 
@@ -434,16 +435,13 @@ async fn labelled(world: &World, group: &str, case: &str, query: &str) -> Result
         .await
 }
 
-/// Expects the same response for both groups.
-async fn compare(
+/// The responses for both groups, if they differ.
+async fn difference(
     title: &str,
     request: impl AsyncFn(&'static str) -> Result<Response>,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let (ours, peer) = (shown(&request(OURS).await?)?, shown(&request(PEER).await?)?);
-    if ours != peer {
-        bail!("{title}: {ours}\ninstead of {peer}");
-    }
-    Ok(())
+    Ok((ours != peer).then(|| format!("{title}: {ours}\ninstead of {peer}")))
 }
 
 /// A response without what differs between any two.

@@ -82,6 +82,12 @@ pub(super) fn review(
 ) -> ReviewBody {
     let served = attributes.served;
     let user = attributes.user;
+    // Those of deletecollection name no object, although each is reviewed: `DeleteCollection` in
+    // `k8s.io/apiserver/pkg/endpoints/handlers/delete.go`.
+    let name = match attributes.verb {
+        "deletecollection" => "",
+        _ => name,
+    };
     let head = Head {
         uid,
         kind: kind(&invocation.served, attributes.subresource),

@@ -43,15 +43,7 @@ pub(super) fn read(
     version: ReviewVersion,
     kind: WebhookKind,
 ) -> Result<Decision, Unusable> {
-    let review = kube_json::parse(body).map_err(|error| {
-        Unusable::Undecodable(match error {
-            ParseError::Syntax(reason) => {
-                format!("couldn't get version/kind; json parse error: {reason}")
-            }
-            error @ ParseError::TooLarge { .. } => error.to_string(),
-        })
-    })?;
-    let review = review.value;
+    let review = document(body).map_err(Unusable::Undecodable)?;
     let text = |key: &str| review.get(key).and_then(Value::as_str).unwrap_or_default();
     let (api_version, name) = (text("apiVersion"), text("kind"));
     expect_convertible(api_version, name, version)?;
@@ -74,6 +66,32 @@ pub(super) fn read(
         decision.patch_type = "JSONPatch".to_owned();
     }
     Ok(decision)
+}
+
+/// The document of a body: JSON if it begins with an object, else YAML, as the decoders of
+/// kube-apiserver recognize them.
+fn document(body: &[u8]) -> Result<Value, String> {
+    let is_json = body.trim_ascii_start().starts_with(b"{");
+    let parsed = if is_json {
+        kube_json::parse(body)
+    } else {
+        kube_json::yaml::parse(body)
+    };
+    let document = parsed.map_err(|error| match error {
+        ParseError::Syntax(reason) if is_json => {
+            format!("couldn't get version/kind; json parse error: {reason}")
+        }
+        error => error.to_string(),
+    })?;
+    match document.value {
+        value @ (Value::Object(_) | Value::Null) => Ok(value),
+        other => Err(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value \
+             of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+             \"json:\\\"kind,omitempty\\\"\" }}",
+            kube_json::json_kind(&other)
+        )),
+    }
 }
 
 fn invalid<T>(text: String) -> Result<T, Unusable> {

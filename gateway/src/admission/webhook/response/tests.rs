@@ -108,14 +108,38 @@ fn values_of_wrong_types_are_named() {
         mutating(&response(&json!({"patch": "!", "patchType": "JSONPatch"}))),
         undecodable("illegal base64 data at input byte 0")
     );
-    let garbage = read(b"garbage", UID, ReviewVersion::V1, WebhookKind::Validating);
+}
+
+#[test]
+fn bodies_are_json_or_yaml() {
+    let read = |body: &str| {
+        read(
+            body.as_bytes(),
+            UID,
+            ReviewVersion::V1,
+            WebhookKind::Validating,
+        )
+    };
     assert_eq!(
-        garbage,
+        read("garbage"),
         undecodable(
-            "couldn't get version/kind; json parse error: invalid character 'g' looking for \
+            "couldn't get version/kind; json parse error: json: cannot unmarshal string into Go \
+             value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind \
+             string \"json:\\\"kind,omitempty\\\"\" }"
+        )
+    );
+    assert_eq!(
+        read(" {\"kind\": }"),
+        undecodable(
+            "couldn't get version/kind; json parse error: invalid character '}' looking for \
              beginning of value"
         )
     );
+    let yaml = format!(
+        "apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nresponse:\n  uid: {UID}\n  \
+         allowed: true\n"
+    );
+    assert!(read(&yaml).expect("a decision").allowed);
 }
 
 #[test]
