@@ -126,6 +126,14 @@ impl Masks {
             (r"(resourceVersion(=|: ?))[0-9]+", "$1<rv>"),
             (r"(continue=)[^&]+", "$1<token>"),
             (r"^[0-9]+(s|m|ms|m[0-9]+s)$", "<age>"),
+            (r"(in record )\([0-9]+\)", "$1(<rv>)"),
+            // Generated names end with five characters of this alphabet.
+            (
+                r"(-|/|x{20,}?)[bcdfghjklmnpqrstvwxz2456789]{5}\b",
+                "$1<generated>",
+            ),
+            // The response; `scenarios run` compares its text.
+            (r#"Invalid value: "\{.*\}":"#, "Invalid value: <object>:"),
         ];
         let compiled = patterns.map(|(pattern, mask)| Ok((Regex::new(pattern)?, mask)));
         Ok(Self(compiled.into_iter().collect::<Result<_>>()?))

@@ -132,6 +132,13 @@ fn of_the_programs(scratch: &Path) -> Vec<Step> {
             command: binary("scenarios", &["run", "--engine", "both"]),
         },
         Step {
+            name: "audit events of a real kube-apiserver",
+            command: binary(
+                "scenarios",
+                &["audit", "--filter", "^(create|update|patch|delete|status)/"],
+            ),
+        },
+        Step {
             // Skips the clients for Go, with a line that says so, where its modules are missing.
             name: "client libraries of server-side apply",
             command: binary("scenarios", &["clients"]),

@@ -16,10 +16,16 @@ use crate::compute::Run;
 use crate::registry::{Delete, Outcome};
 use crate::request::Recording;
 
+/// Annotation of requests that delete an object only if it cannot be decoded.
+const UNDECODABLE: &str = "apiserver.k8s.io/unsafe-delete-ignore-read-error";
+
 /// Deletes an object, or marks it as being deleted if it has finalizers.
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response<Body>, ApiError> {
     let negotiated = Negotiated::of(&call.head)?;
     let options = options(api, call).await?;
+    if options.only_undecodable() {
+        call.context.annotations.add(UNDECODABLE, "");
+    }
     let target = call.target(options.dry_run(), "");
     // As in kube-apiserver, a delayed deletion with `orphanDependents: false` is 202.
     let delayed = match options.orphan_dependents() {
@@ -79,9 +85,12 @@ fn read(format: Format, body: &[u8], recording: &Recording) -> Result<DeleteOpti
         })?,
     };
     expect_kind(&parsed.value)?;
-    // Before the options are checked, as in kube-apiserver.
-    recording.body(|| typed(&parsed.value));
-    DeleteOptions::from_body(&parsed.value)
+    let options = DeleteOptions::from_body(&parsed.value);
+    // Before the options are checked, as in kube-apiserver; but not if they cannot be decoded.
+    if !matches!(&options, Err(error) if error.code() == StatusCode::BAD_REQUEST.as_u16()) {
+        recording.body(|| typed(&parsed.value));
+    }
+    options
 }
 
 /// Options as JSON. kube-apiserver records them in its internal version.
