@@ -16,8 +16,8 @@ async fn failures_have_the_texts_of_kube_apiserver_or_are_ignored() {
         ("/slow", &*slow),
         (
             "/garbage",
-            "couldn't get version/kind; json parse error: invalid character 'g' looking for \
-             beginning of value",
+            "couldn't get version/kind; json parse error: json: cannot unmarshal string into Go \
+             value of type struct { APIVersion string",
         ),
         (
             "/fail",
