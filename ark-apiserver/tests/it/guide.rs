@@ -35,9 +35,14 @@ const NOT_RUN: [(&str, &str); 12] = [
     ),
 ];
 
-/// The indented lines of the guide that are not excluded, in order.
+/// The indented lines of the guide that are not excluded, in order. Files are in fences.
 fn commands() -> Vec<&'static str> {
-    let lines = GUIDE.lines().filter_map(|line| line.strip_prefix("    "));
+    let mut in_file = false;
+    let lines = GUIDE.lines().filter(|line| {
+        in_file ^= line.starts_with("```");
+        !in_file
+    });
+    let lines = lines.filter_map(|line| line.strip_prefix("    "));
     let is_run = |line: &&str| !NOT_RUN.iter().any(|(start, _)| line.starts_with(start));
     lines.filter(is_run).collect()
 }
