@@ -27,6 +27,9 @@ struct Normal {
     variable: Vec<(Regex, &'static str)>,
     /// Revisions and uids in order of appearance.
     seen: Vec<String>,
+    /// Set once an apply has emptied a map or list of metadata. kube-apiserver stores the empty
+    /// value and omits it in responses, so that the next write without a change writes.
+    any_version: bool,
 }
 
 /// The comparable responses of an engine.
@@ -81,6 +84,7 @@ impl Player<'_> {
         if status < 300 && body["kind"] == self.history.kind.name && !dry_run {
             self.last.clone_from(&body);
         }
+        self.normal.any_version |= has_emptied_metadata(&body["metadata"]);
         let title = format!("{method} {} {}", write.part, write.query);
         Ok(json!({
             "step": title,
@@ -119,6 +123,17 @@ impl Player<'_> {
     }
 }
 
+/// Whether a map or list of metadata has an owner but is not shown.
+fn has_emptied_metadata(metadata: &Value) -> bool {
+    let entries = metadata["managedFields"].as_array();
+    entries.into_iter().flatten().any(|entry| {
+        let fields = &entry["fieldsV1"]["f:metadata"];
+        ["annotations", "labels", "finalizers", "ownerReferences"]
+            .into_iter()
+            .any(|name| fields[format!("f:{name}")] == json!({}) && metadata[name].is_null())
+    })
+}
+
 /// RFC 7386.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
@@ -151,6 +166,8 @@ impl Normal {
                 "<uid>",
             ),
             (r#"resourceVersion\\*":\\*"\d+"#, "<version>"),
+            // kube-apiserver quotes numbers of a patch as they were sent.
+            (r"([:,\[]-?\d+)\.0\b", "$1"),
         ];
         let variable = variable
             .into_iter()
@@ -159,6 +176,7 @@ impl Normal {
         Ok(Self {
             variable,
             seen: Vec::new(),
+            any_version: false,
         })
     }
 
@@ -188,6 +206,9 @@ impl Normal {
     }
 
     fn text(&mut self, key: &str, text: String) -> String {
+        if key == "resourceVersion" && self.any_version {
+            return "<resourceVersion>".to_owned();
+        }
         if ["uid", "resourceVersion"].contains(&key) {
             let at = self.seen.iter().position(|seen| *seen == text);
             let at = at.unwrap_or_else(|| {
