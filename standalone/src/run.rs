@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -73,9 +74,14 @@ pub async fn run(
     let app = app.build(Io::new(listener, process)?)?;
     let client = Client::new(app.stack(), &pki)?;
     admission.connect(client.clone());
+    let restarts = Counter::default();
+    app.stack().metrics.register(|registry| {
+        let help = "Restarts of the storage driver by this process";
+        registry.register("ark_standalone_driver_restarts", help, restarts.clone());
+    });
     let sidecar = match program {
         Some(program) => match stop
-            .run_until_cancelled(Box::pin(Sidecar::start(program, socket)))
+            .run_until_cancelled(Box::pin(Sidecar::start(program, socket, restarts)))
             .await
         {
             Some(started) => Some(started?),

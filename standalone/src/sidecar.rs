@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, Command};
@@ -53,6 +54,7 @@ pub struct Sidecar {
     program: Program,
     socket: Socket,
     process: Process,
+    restarts: Counter,
 }
 
 /// A running instance of the driver.
@@ -158,16 +160,17 @@ impl Program {
 }
 
 impl Sidecar {
-    /// Starts a driver on a socket; returns when it serves.
+    /// Starts a driver on a socket; returns when it serves. Each later start increments `restarts`.
     ///
     /// # Errors
     /// If it ends instead, with its last line, or reaches the start timeout.
-    pub async fn start(program: Program, socket: Socket) -> Result<Self, Error> {
+    pub async fn start(program: Program, socket: Socket, restarts: Counter) -> Result<Self, Error> {
         let process = program.start(&socket).await?;
         Ok(Self {
             program,
             socket,
             process,
+            restarts,
         })
     }
 
@@ -208,6 +211,7 @@ impl Sidecar {
             *delay = (*delay * 2).min(MAX_RESTART_DELAY);
             match self.program.start(&self.socket).await {
                 Ok(process) => {
+                    self.restarts.inc();
                     tracing::info!(driver = process.name, "storage driver restarted");
                     return process;
                 }

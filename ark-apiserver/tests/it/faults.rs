@@ -30,6 +30,11 @@ async fn killed_driver_is_restarted() {
         .await;
         eventually("ready again", GREEN, async || admin.is_ready().await).await;
     }
+    eventually("both restarts are counted", GREEN, async || {
+        let restarts = "ark_standalone_driver_restarts_total 2\n";
+        admin.get("/metrics").await.1.contains(restarts)
+    })
+    .await;
     program.signal(Signal::INT);
     assert!(program.ended().0.success());
 }
