@@ -8,6 +8,7 @@ mod history;
 mod kind;
 mod player;
 mod values;
+mod versions;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -183,7 +184,8 @@ async fn once(engines: (&Engine, &Engine), history: &History, name: &str) -> Res
         player::play(engines.0, history, name),
         player::play(engines.1, history, name)
     );
-    let (theirs, ours) = (theirs?, ours?);
+    let (mut theirs, mut ours) = (theirs?, ours?);
+    versions::number(&history.steps(), &mut theirs, &mut ours);
     Ok(Outcome {
         difference: diff::transcripts(&theirs, &ours),
         responses: theirs,

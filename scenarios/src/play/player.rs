@@ -25,14 +25,11 @@ struct Player<'a> {
 /// Replaces values that may differ between two correct servers.
 struct Normal {
     variable: Vec<(Regex, &'static str)>,
-    /// Revisions and uids in order of appearance.
+    /// Uids in order of appearance.
     seen: Vec<String>,
-    /// Set once an apply has emptied a map or list of metadata. kube-apiserver stores the empty
-    /// value and omits it in responses, so that the next write without a change writes.
-    any_version: bool,
 }
 
-/// The comparable responses of an engine.
+/// The responses of an engine, comparable but for their resource versions.
 ///
 /// # Errors
 /// If the server does not respond.
@@ -84,7 +81,6 @@ impl Player<'_> {
         if status < 300 && body["kind"] == self.history.kind.name && !dry_run {
             self.last.clone_from(&body);
         }
-        self.normal.any_version |= has_emptied_metadata(&body["metadata"]);
         let title = format!("{method} {} {}", write.part, write.query);
         Ok(json!({
             "step": title,
@@ -121,17 +117,6 @@ impl Player<'_> {
         }
         body
     }
-}
-
-/// Whether a map or list of metadata has an owner but is not shown.
-fn has_emptied_metadata(metadata: &Value) -> bool {
-    let entries = metadata["managedFields"].as_array();
-    entries.into_iter().flatten().any(|entry| {
-        let fields = &entry["fieldsV1"]["f:metadata"];
-        ["annotations", "labels", "finalizers", "ownerReferences"]
-            .into_iter()
-            .any(|name| fields[format!("f:{name}")] == json!({}) && metadata[name].is_null())
-    })
 }
 
 /// RFC 7386.
@@ -176,7 +161,6 @@ impl Normal {
         Ok(Self {
             variable,
             seen: Vec::new(),
-            any_version: false,
         })
     }
 
@@ -206,10 +190,10 @@ impl Normal {
     }
 
     fn text(&mut self, key: &str, text: String) -> String {
-        if key == "resourceVersion" && self.any_version {
-            return "<resourceVersion>".to_owned();
+        if key == "resourceVersion" {
+            return text;
         }
-        if ["uid", "resourceVersion"].contains(&key) {
+        if key == "uid" {
             let at = self.seen.iter().position(|seen| *seen == text);
             let at = at.unwrap_or_else(|| {
                 self.seen.push(text);
