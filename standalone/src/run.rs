@@ -43,14 +43,7 @@ pub async fn run(
     if let Some(path) = &options.kubeconfig {
         Kubeconfig::check(path)?;
     }
-    let bound = TcpListener::bind(options.listen.address()).await;
-    let (listener, address) = bound
-        .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
-        .map_err(|source| app::Error::Bind {
-            address: options.listen.to_string(),
-            source,
-            flag: "--listen",
-        })?;
+    let (listener, address) = bind(options).await?;
     let audit = audit(options).await?;
     let data = DataDir::open(&options.data_dir)?;
     let program = driver.program(&data, logs)?;
@@ -74,11 +67,7 @@ pub async fn run(
     let app = app.build(Io::new(listener, process)?)?;
     let client = Client::new(app.stack(), &pki)?;
     admission.connect(client.clone());
-    let restarts = Counter::default();
-    app.stack().metrics.register(|registry| {
-        let help = "Restarts of the storage driver by this process";
-        registry.register("ark_standalone_driver_restarts", help, restarts.clone());
-    });
+    let restarts = restarts(&app);
     let sidecar = match program {
         Some(program) => match stop
             .run_until_cancelled(Box::pin(Sidecar::start(program, socket, restarts)))
@@ -110,6 +99,28 @@ pub async fn run(
         prepared: send_prepared,
     };
     Box::pin(together(app, sidecar, controllers, announce, stop)).await
+}
+
+/// The listener of `--listen`, and its address.
+async fn bind(options: &Standalone) -> Result<(TcpListener, SocketAddr), app::Error> {
+    let bound = TcpListener::bind(options.listen.address()).await;
+    bound
+        .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
+        .map_err(|source| app::Error::Bind {
+            address: options.listen.to_string(),
+            source,
+            flag: "--listen",
+        })
+}
+
+/// The counter of restarts of the driver, among the metrics of the gateway.
+fn restarts(app: &App) -> Counter {
+    let restarts = Counter::default();
+    app.stack().metrics.register(|registry| {
+        let help = "Restarts of the storage driver by this process";
+        registry.register("ark_standalone_driver_restarts", help, restarts.clone());
+    });
+    restarts
 }
 
 /// The policy and the backends of the audit.
