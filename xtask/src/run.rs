@@ -8,7 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Root of the workspace.
 pub(crate) fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    // Cargo sets the variable when it runs a program. A program in a shared output folder may have
+    // been built from another clone.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+    let manifest = manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&manifest)
         .parent()
         .map_or_else(PathBuf::new, Path::to_path_buf)
 }
