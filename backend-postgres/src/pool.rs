@@ -36,8 +36,8 @@ macro_rules! read {
         let mut first = true;
         let result = loop {
             let once = async {
-                let lent = $driver.readers.get().await?;
-                let $connection: &Connection = &lent;
+                let pooled = $driver.readers.get().await?;
+                let $connection: &Connection = &pooled;
                 $block
             };
             match once.await {
@@ -83,8 +83,8 @@ impl Deref for PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        if let Some(lent) = self.0.take_if(|lent| !lent.is_usable()) {
-            drop(Object::take(lent));
+        if let Some(pooled) = self.0.take_if(|pooled| !pooled.is_usable()) {
+            drop(Object::take(pooled));
         }
     }
 }
@@ -176,7 +176,7 @@ impl Pool {
                 },
             }
         };
-        got.map(|lent| PooledConnection(Some(lent)))
+        got.map(|pooled| PooledConnection(Some(pooled)))
             .map_err(|error| match error {
                 PoolError::Backend(error) => error,
                 PoolError::Timeout(TimeoutType::Wait) => self.shared.no_connection(),

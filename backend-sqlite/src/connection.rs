@@ -109,15 +109,15 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 
 /// Builds the error of opening a database from an SQLite error.
 pub(crate) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
-    let said = describe(error);
+    let reason = describe(error);
     if no_room(error) {
-        return refuse(path, format!("{said}: free some MiB on its disk"));
+        return refuse(path, format!("{reason}: free some MiB on its disk"));
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            refuse(path, format!("{said}: restore a backup"))
+            refuse(path, format!("{reason}: restore a backup"))
         }
-        _ => refuse(path, said),
+        _ => refuse(path, reason),
     }
 }
 

@@ -144,7 +144,7 @@ impl Program {
     fn check_start_timeout(&self, process: &Process) -> Result<(), Error> {
         let name = self.name();
         let last = process.output.last();
-        let last = last.unwrap_or_else(|| "it has said nothing".to_owned());
+        let last = last.unwrap_or_else(|| "it has printed nothing".to_owned());
         if process.since.elapsed() < START_TIMEOUT {
             tracing::warn!(driver = name, last, "storage driver does not serve yet");
             return Ok(());

@@ -185,7 +185,7 @@ async fn slow_driver_start_logs_what_it_waits_for() {
         .arg(format!("exec:{}", path.display()));
     command.stderr(Stdio::piped());
     let program = Program::run(command, &data, |child| {
-        let warning = said(child, "storage driver does not serve yet");
+        let warning = output(child, "storage driver does not serve yet");
         assert!(warning.contains("WARN"), "{warning}");
         assert!(warning.contains("the database is down"), "{warning}");
         std::fs::write(&go, "").unwrap();
@@ -195,7 +195,7 @@ async fn slow_driver_start_logs_what_it_waits_for() {
 }
 
 /// The first line on standard error that contains `part`; a thread discards later lines.
-fn said(child: &mut Child, part: &str) -> String {
+fn output(child: &mut Child, part: &str) -> String {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let found = lines
         .by_ref()

@@ -97,8 +97,8 @@ async fn copy_waits_for_drivers_that_start_later() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let link = folder.path().join("later.sock");
     let (from, to) = (source.address(), format!("unix://{}", link.display()));
-    let impatient = run(&["copy", "--from", &from, "--to", &to]).await;
-    assert!(impatient.is_err(), "{impatient:?}");
+    let without_wait = run(&["copy", "--from", &from, "--to", &to]).await;
+    assert!(without_wait.is_err(), "{without_wait:?}");
     let socket = target.address();
     let socket = socket.strip_prefix("unix://").expect("a socket");
     let arguments = ["copy", "--from", &from, "--to", &to, "--wait", "60"];

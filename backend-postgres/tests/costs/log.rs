@@ -29,8 +29,8 @@ impl Mark {
 
     /// Returns the drivers' statements since the position; needs `log_statement = all`.
     pub(crate) fn statements(&self, server: &Server) -> Vec<String> {
-        let said = self.since(server);
-        let lines = said.lines().filter(|line| line.contains("@ark LOG:"));
+        let output = self.since(server);
+        let lines = output.lines().filter(|line| line.contains("@ark LOG:"));
         let sent = lines.filter_map(|line| {
             let (_, sent) = line.split_once("LOG:  ")?;
             let sent = sent.strip_prefix("statement: ").or_else(|| {

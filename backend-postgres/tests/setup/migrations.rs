@@ -79,7 +79,7 @@ async fn concurrent_migrations_are_serialized() {
         (Ok("schema version 4"), Ok("schema version 4"))
     );
     for program in &mut programs {
-        program.answers().await;
+        program.responds().await;
     }
     let session = server.session("ark").await.expect("a session");
     let rows = session
@@ -107,7 +107,7 @@ async fn migration_leaves_no_session_state_in_pooled_connections() {
         .expect("removed");
     let mut program = Program::new();
     program.serve(&pooled, &[("ARK_BACKEND_POSTGRES_DSN", &dsn)]);
-    program.answers().await;
+    program.responds().await;
     program.terminate();
     assert!(program.ends().await.status.success(), "an orderly end");
     let left = "select concat_ws(' ', current_setting('enable_seqscan'), \

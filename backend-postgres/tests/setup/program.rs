@@ -21,7 +21,7 @@ pub(crate) struct Program {
 /// Result of a run: exit status and output.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    pub(crate) said: String,
+    pub(crate) output: String,
 }
 
 impl Program {
@@ -45,7 +45,7 @@ impl Program {
     }
 
     /// Returns the log so far.
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
@@ -65,7 +65,7 @@ impl Program {
     }
 
     /// Waits until it responds.
-    pub(crate) async fn answers(&mut self) {
+    pub(crate) async fn responds(&mut self) {
         let started = Instant::now();
         let requested = CurrentRevisionRequest {};
         while self
@@ -81,11 +81,11 @@ impl Program {
                 .expect("started")
                 .try_wait()
                 .expect("asked");
-            assert!(ended.is_none(), "{}", self.said());
+            assert!(ended.is_none(), "{}", self.output());
             assert!(
                 started.elapsed() < DEADLINE,
-                "it never answers: {}",
-                self.said()
+                "it never responds: {}",
+                self.output()
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -94,11 +94,11 @@ impl Program {
     /// Waits until the log contains a text.
     pub(crate) async fn says(&self, words: &str) {
         let started = Instant::now();
-        while !self.said().contains(words) {
+        while !self.output().contains(words) {
             assert!(
                 started.elapsed() < DEADLINE,
                 "not {words:?}, but: {}",
-                self.said()
+                self.output()
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -118,7 +118,7 @@ impl Program {
         self.child = None;
         Ended {
             status,
-            said: self.said(),
+            output: self.output(),
         }
     }
 
@@ -148,14 +148,14 @@ pub(crate) async fn rejection(flags: &[&str], variables: &[(&str, &str)]) -> Str
     let quiet = [variables, &[("ARK_LOG", "off")]].concat();
     program.serve(flags, &quiet);
     let ended = program.ends().await;
-    assert_eq!(ended.status.code(), Some(1), "{}", ended.said);
-    sentence(&ended.said)
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+    sentence(&ended.output)
 }
 
-fn sentence(said: &str) -> String {
-    let one = said.starts_with("error: ") && said.trim_end().lines().count() == 1;
-    assert!(one, "not one sentence: {said}");
-    said.trim_end().to_owned()
+fn sentence(output: &str) -> String {
+    let one = output.starts_with("error: ") && output.trim_end().lines().count() == 1;
+    assert!(one, "not one sentence: {output}");
+    output.trim_end().to_owned()
 }
 
 /// Runs `migrate`; returns its output or its one-line error message.

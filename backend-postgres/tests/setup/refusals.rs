@@ -213,7 +213,7 @@ async fn transaction_pooler_without_its_flag_is_rejected() {
         let dsn = pooler.dsn("ark");
         let mut first = Program::new();
         first.serve(&["--dsn", &dsn, "--notify-dsn", &direct], &[]);
-        first.answers().await;
+        first.responds().await;
         let flags = ["--dsn", &dsn, "--notify-dsn", &direct];
         let second = rejection(&flags, &[]);
         let Ok(rejected) = tokio::time::timeout(DEADLINE / 2, second).await else {

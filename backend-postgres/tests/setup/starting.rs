@@ -19,7 +19,7 @@ async fn start_waits_for_unreachable_database() {
     program.serve(&[], &variables);
     program.says("waiting for the database").await;
     server.start_again().await.expect("started");
-    program.answers().await;
+    program.responds().await;
     program.terminate();
     assert!(program.ends().await.status.success(), "an orderly end");
 
@@ -30,7 +30,7 @@ async fn start_waits_for_unreachable_database() {
     let started = Instant::now();
     program.terminate();
     let ended = program.ends().await;
-    assert!(ended.status.success(), "{}", ended.said);
+    assert!(ended.status.success(), "{}", ended.output);
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "it waits on: {:?}",
@@ -65,7 +65,7 @@ async fn standby_is_not_served_until_promoted() {
     // The standby becomes a primary.
     pair.kill_primary().await.expect("killed");
     pair.promote().await.expect("promoted");
-    program.answers().await;
+    program.responds().await;
 }
 
 #[tokio::test]
@@ -101,11 +101,11 @@ async fn password_appears_in_no_command_line_and_no_log() {
     ] {
         let mut program = Program::new();
         let id = program.serve(flags, variables);
-        program.answers().await;
+        program.responds().await;
         let line = std::fs::read(format!("/proc/{id}/cmdline")).expect("a command line");
         let line = String::from_utf8_lossy(&line).into_owned();
         assert!(!line.contains(PASSWORD), "{line}");
-        assert!(!program.said().contains(PASSWORD), "{}", program.said());
+        assert!(!program.output().contains(PASSWORD), "{}", program.output());
         let titles = "select string_agg(application_name, ' ') from pg_stat_activity";
         let session = server.session("ark").await.expect("a session");
         let titles = session

@@ -84,7 +84,7 @@ async fn check(server: &Server, flags: &[&str], expected: &Due) {
     match expected {
         Serves => {
             program.serve(&flags, &[]);
-            program.answers().await;
+            program.responds().await;
             let session = server.session("ark").await.expect("a session");
             let open = "select count(*) from pg_stat_activity a join pg_stat_ssl s using (pid) \
                         where application_name = 'backend-postgres' and not ssl";
@@ -92,8 +92,8 @@ async fn check(server: &Server, flags: &[&str], expected: &Due) {
             assert_eq!(open.as_deref(), Some("0"), "{flags:?}: not encrypted");
         }
         Refuses(words) => {
-            let said = rejection(&flags, &[]).await;
-            assert!(said.contains(words), "{flags:?}: {said}");
+            let output = rejection(&flags, &[]).await;
+            assert!(output.contains(words), "{flags:?}: {output}");
         }
     }
 }
@@ -187,7 +187,7 @@ async fn client_certificate_authenticates() {
     let ours = ["--sslcert", &certificate, "--sslkey", &key];
     let mut program = Program::new();
     program.serve(&[&start[..], &ours].concat(), &[]);
-    program.answers().await;
+    program.responds().await;
 
     let none = rejection(&start, &[]).await;
     assert!(none.contains("certificate"), "{none}");

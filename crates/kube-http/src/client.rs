@@ -157,25 +157,25 @@ impl Client {
 }
 
 fn tls(config: &Kubeconfig, identity: bool) -> Result<rustls::ClientConfig, String> {
-    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let text = |error: &dyn std::fmt::Display| error.to_string();
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&config.ca) {
-        let certificate = certificate.map_err(|error| said(&error))?;
-        roots.add(certificate).map_err(|error| said(&error))?;
+        let certificate = certificate.map_err(|error| text(&error))?;
+        roots.add(certificate).map_err(|error| text(&error))?;
     }
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| said(&error))?
+        .map_err(|error| text(&error))?
         .with_root_certificates(roots);
     if !identity || config.certificate.is_empty() {
         return Ok(tls.with_no_client_auth());
     }
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&config.certificate).collect();
-    let chain = chain.map_err(|error| said(&error))?;
-    let key = PrivateKeyDer::from_pem_slice(&config.key).map_err(|error| said(&error))?;
+    let chain = chain.map_err(|error| text(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(&config.key).map_err(|error| text(&error))?;
     let tls = tls.with_client_auth_cert(chain, key);
-    tls.map_err(|error| said(&error))
+    tls.map_err(|error| text(&error))
 }
 
 /// Percent-encodes characters that are illegal in a path or query, and no others.

@@ -32,12 +32,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A program ended with a failure.
-    #[error("{program} failed: {said}")]
+    #[error("{program} failed: {output}")]
     Failed {
         /// The program and its purpose.
         program: String,
         /// The end of its output.
-        said: String,
+        output: String,
     },
     /// A wait reached its deadline.
     #[error("waited {waited:?} for {what}; {last}")]

@@ -30,6 +30,6 @@ pub(crate) async fn run(command: Command, what: &str) -> Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     Err(Error::Failed {
         program: what.to_owned(),
-        said: format!("{}: {}", output.status, tail(&format!("{printed}{errors}"))),
+        output: format!("{}: {}", output.status, tail(&format!("{printed}{errors}"))),
     })
 }

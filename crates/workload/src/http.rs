@@ -102,8 +102,8 @@ impl Client {
             let body = body.map_err(|error| CallError::Broken(error.to_string()))?;
             success(status, after, body.to_bytes())
         };
-        let late = |_| CallError::Broken(format!("no response within {REQUEST_TIMEOUT:?}"));
-        timeout(REQUEST_TIMEOUT, whole).await.map_err(late)?
+        let timed_out = |_| CallError::Broken(format!("no response within {REQUEST_TIMEOUT:?}"));
+        timeout(REQUEST_TIMEOUT, whole).await.map_err(timed_out)?
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, CallError> {
@@ -186,12 +186,14 @@ impl crate::Client for Client {
             self.collection
         );
         let opening = self.open("GET", &path, JSON, Bytes::new());
-        let late = |_| CallError::Broken(format!("no response within {REQUEST_TIMEOUT:?}"));
-        let response = timeout(REQUEST_TIMEOUT, opening).await.map_err(late)??;
+        let timed_out = |_| CallError::Broken(format!("no response within {REQUEST_TIMEOUT:?}"));
+        let response = timeout(REQUEST_TIMEOUT, opening)
+            .await
+            .map_err(timed_out)??;
         if response.status().as_u16() != 200 {
             let (status, after) = (response.status().as_u16(), retry_after(&response));
             let body = timeout(REQUEST_TIMEOUT, response.into_body().collect()).await;
-            let body = body.map_err(late)?;
+            let body = body.map_err(timed_out)?;
             let body = body.map_err(|error| CallError::Broken(error.to_string()))?;
             success(status, after, body.to_bytes())?;
             let text = format!("a watch got the status {status}");

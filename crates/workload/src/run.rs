@@ -215,11 +215,11 @@ impl Workload {
                 sleep(POLL).await;
             }
         };
-        let late = |_| self.late(what, limit);
-        timeout(limit, reached).await.map_err(late)
+        let timed_out = |_| self.timed_out(what, limit);
+        timeout(limit, reached).await.map_err(timed_out)
     }
 
-    fn late(&self, what: &str, limit: Duration) -> RunError {
+    fn timed_out(&self, what: &str, limit: Duration) -> RunError {
         RunError::Timeout {
             what: what.to_owned(),
             limit,
@@ -236,7 +236,7 @@ impl Workload {
         let limit = self.options.drain;
         match timeout(limit, join_all(&mut self.writers)).await {
             Ok(joined) => joined,
-            Err(_) => Err(self.late("writers did not end", limit)),
+            Err(_) => Err(self.timed_out("writers did not end", limit)),
         }
     }
 
@@ -252,13 +252,13 @@ impl Workload {
         self.stop_writers().await?;
         let limit = self.options.drain;
         let listed = timeout(limit, self.list_all(others)).await;
-        let stored = listed.map_err(|_| self.late("lists did not end", limit))?;
+        let stored = listed.map_err(|_| self.timed_out("lists did not end", limit))?;
         let target = stored.first().map(|listing| listing.revision);
         self.shared.target.send_replace(target);
         let ended = timeout(limit, join_all(&mut self.watchers)).await;
         match ended {
             Ok(joined) => joined?,
-            Err(_) => return Err(self.late(&self.behind(target), limit)),
+            Err(_) => return Err(self.timed_out(&self.behind(target), limit)),
         }
         let mut history = self.shared.ledger.snapshot();
         history.stored = stored;
