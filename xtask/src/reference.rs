@@ -1,6 +1,7 @@
-//! The reference pages in `docs/reference/`: flags, values of the chart, and metrics, from the built
-//! programs and the chart.
+//! The reference pages in `docs/reference/`: flags, values of the chart, metrics and errors, from the
+//! built programs, the chart and the sources.
 
+mod errors;
 mod metrics;
 mod values;
 
@@ -56,6 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ("flags.md", flags()?),
         ("values.md", values::page(&workspace_root())?),
         ("metrics.md", metrics::page(&written)?),
+        ("errors.md", errors::page(&workspace_root())?),
     ];
     for (name, page) in pages {
         let path = folder.join(name);

@@ -35,12 +35,16 @@ pub enum Error {
 /// Why a step failed. Each is retried.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
+    /// The Secret of the certificate cannot be read.
     #[error("cannot read Secret {name}: {source}: allow `get` of it")]
     Read { name: String, source: kube::Error },
+    /// The Secret of the certificate cannot be written.
     #[error("cannot write Secret {name}: {source}: allow `update` of it")]
     Write { name: String, source: kube::Error },
+    /// The Secret of the certificate is missing.
     #[error("Secret {0} does not exist: create it, without content")]
     Missing(String),
+    /// The certificate authority cannot be published.
     #[error("cannot set the caBundle of APIService {name}: {source}: allow `patch` of it")]
     Publish { name: String, source: kube::Error },
     #[error(transparent)]
