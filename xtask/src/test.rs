@@ -132,6 +132,10 @@ fn of_the_programs(scratch: &Path) -> Vec<Step> {
             command: binary("scenarios", &["run", "--engine", "both"]),
         },
         Step {
+            name: "random writes against a real kube-apiserver",
+            command: binary("scenarios", &["play", "--seconds", "60"]),
+        },
+        Step {
             name: "audit events of a real kube-apiserver",
             command: binary(
                 "scenarios",
