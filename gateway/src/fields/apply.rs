@@ -157,12 +157,24 @@ fn tracked(
         typed,
     };
     let written = steps::written(attributes, object, live, managed, &writer);
-    // An object that does not conform to the schema fails in the next step.
-    written.map(Option::unwrap_or_default).map_err(|error| {
+    let failed = |error: &dyn std::fmt::Display| {
         ApiError::internal_plain(format!(
             "failed to create manager for existing fields: {error}"
         ))
-    })
+    };
+    if let Some(managed) = written.map_err(|error| failed(&error))? {
+        return Ok(managed);
+    }
+    // The object does not conform to the schema.
+    typed.written(live.clone()).map_or_else(
+        |error| {
+            let shown = shown(live);
+            Err(failed(&format!(
+                "failed to convert new object ({shown}) to smd typed: {error}"
+            )))
+        },
+        |_| Ok(Managed::default()),
+    )
 }
 
 /// # Errors
