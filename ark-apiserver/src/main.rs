@@ -78,14 +78,20 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
             date: env!("ARK_BUILD_DATE"),
         },
     };
-    runtime(Builder::new_multi_thread().event_interval(POLLS))?.block_on(async {
+    let server = runtime(Builder::new_multi_thread().event_interval(POLLS))?;
+    let result = server.block_on(async {
         let stop = CancellationToken::new();
         let second_signal = shutdown_signal(stop.clone());
+        // On another thread than the signals, because the start may read from a pipe.
+        let running = tokio::spawn(run(arguments, process, stop));
         tokio::select! {
-            result = run(arguments, process, stop) => result,
+            ended = running => ended.unwrap_or_else(|_| Err(anyhow!("the server panicked"))),
             aborted = second_signal => aborted,
         }
-    })
+    });
+    // Every task was awaited, or the second signal is not to wait for any.
+    server.shutdown_background();
+    result
 }
 
 async fn run(

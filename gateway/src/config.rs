@@ -18,7 +18,7 @@ mod tuning;
 mod size;
 
 pub use self::tracing::TracingFlags;
-pub use admission::{Admission, AdmissionFlags, ConfigFileError, WebhookAdmission};
+pub use admission::{Admission, AdmissionFlags, WebhookAdmission};
 pub use audit::{AuditFlags, LogFlags, WebhookFlags};
 pub use delegation::{Delegation, DelegationFlags};
 pub use front_proxy::FrontProxy;
@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use crate::authz::InvalidPath;
 use crate::backend::{Endpoint, EndpointError};
+use crate::config_file::ConfigFileError;
 use crate::resources::{Conflict, LoadError};
 use crate::serving::tls;
 use crate::serving_certificate::SelfManaged;
@@ -103,8 +104,8 @@ pub enum Error {
     #[error("{0}")]
     Audit(String),
     /// The file of tracing is invalid.
-    #[error("{0}")]
-    Tracing(String),
+    #[error("--tracing-config-file: {0}")]
+    Tracing(#[source] ConfigFileError),
     /// A path that is always allowed is invalid.
     #[error("--authorization-always-allow-paths: {0}")]
     AlwaysAllowPath(#[from] InvalidPath),

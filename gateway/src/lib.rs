@@ -22,6 +22,8 @@ pub mod kube;
 
 pub mod audit;
 
+pub mod config_file;
+
 pub mod backend;
 
 pub mod store;

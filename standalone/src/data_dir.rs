@@ -32,7 +32,13 @@ impl DataDir {
         let unusable = |error: std::io::Error| {
             rejection(format!("{error}: give a directory that can be written"))
         };
-        private_file::create_directory(path).map_err(unusable)?;
+        private_file::create_directory(path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => rejection(
+                "it, or a part of the path, is a file or a dangling link: give a directory"
+                    .to_owned(),
+            ),
+            _ => unusable(error),
+        })?;
         let absolute = path.canonicalize().map_err(unusable)?;
         let mut lock = OpenOptions::new()
             .read(true)
@@ -126,9 +132,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = DataDir::open(file.path()).unwrap_err().to_string();
         assert!(error.starts_with("--data-dir /"), "{error}");
-        assert!(
-            error.ends_with("give a directory that can be written"),
-            "{error}"
-        );
+        assert!(error.ends_with("give a directory"), "{error}");
     }
 }

@@ -1,8 +1,9 @@
 //! Kills and stalls.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::{Program, eventually, gone};
 
@@ -56,6 +57,44 @@ async fn stalled_driver_fails_readyz() {
     assert!(metrics.contains("ark_storage_ready 0\n"), "{metrics}");
     kill_process(sidecar, Signal::CONT).unwrap();
     eventually("ready again", GREEN, async || admin.is_ready().await).await;
+}
+
+/// Whether a process handles SIGTERM.
+fn handles_term(id: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask >> 14 & 1 == 1)
+}
+
+#[tokio::test]
+async fn second_signal_ends_a_start_that_reads_from_a_pipe() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ark-apiserver"));
+    command.arg("standalone").arg("--data-dir");
+    command.arg(directory.path().join("data"));
+    command.arg("--resources").arg(&pipe);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = child.spawn().unwrap();
+    let id = Pid::from_child(&child);
+    eventually("signals are handled", GREEN, async || {
+        handles_term(child.id())
+    })
+    .await;
+    for _ in 0..2 {
+        kill_process(id, Signal::TERM).unwrap();
+        // Two pending signals are one.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output());
+    let ended = tokio::time::timeout(GREEN, ended).await;
+    let output = ended.expect("it ends").unwrap().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("received second signal"), "{errors}");
 }
 
 #[tokio::test]

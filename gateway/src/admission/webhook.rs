@@ -42,7 +42,7 @@ use crate::kube::informer::{Namespaces, WebhookConfigurations, WebhookKind};
 use crate::kube::{self, Services};
 use crate::scale;
 
-pub use self::client::{Credentials, CredentialsError};
+pub use self::client::Credentials;
 pub use self::enforcement::Requirement;
 pub use self::metrics::WebhookMetrics;
 

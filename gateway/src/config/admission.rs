@@ -6,7 +6,8 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use super::Error;
-use crate::admission::webhook::{Config, Credentials, CredentialsError, Requirement};
+use crate::admission::webhook::{Config, Credentials, Requirement};
+use crate::config_file::{self, ConfigFileError};
 
 /// The plugins of this server, in the order in which they run.
 const PLUGINS: [&str; 3] = [NAMESPACE_LIFECYCLE, MUTATING, VALIDATING];
@@ -74,30 +75,6 @@ pub struct Admission {
     pub webhooks: Option<Config>,
 }
 
-/// Why the file of `--admission-control-config-file` is unusable.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigFileError {
-    /// A file cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The IO error.
-        source: std::io::Error,
-    },
-    /// The content is not the expected document.
-    #[error("{path}: {reason}", path = path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The kubeconfig is unusable.
-    #[error("kubeConfigFile: {0}")]
-    Credentials(#[from] CredentialsError),
-}
-
 impl AdmissionFlags {
     pub(super) fn admission(&self) -> Result<Admission, Error> {
         self.check()?;
@@ -158,11 +135,8 @@ impl AdmissionFlags {
 
 /// The credentials of a plugin in an AdmissionConfiguration.
 fn credentials(path: &Path, plugin: &str) -> Result<Credentials, ConfigFileError> {
-    let invalid = |reason: &str| ConfigFileError::Invalid {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let config = read(path)?;
+    let invalid = |problem: &str| ConfigFileError::invalid(path, problem);
+    let config = config_file::read(path)?;
     if config["kind"] != "AdmissionConfiguration" {
         return Err(invalid("kind is not AdmissionConfiguration"));
     }
@@ -174,7 +148,7 @@ fn credentials(path: &Path, plugin: &str) -> Result<Credentials, ConfigFileError
         (configuration @ Value::Object(_), _) => configuration.clone(),
         (_, Some(file)) => {
             let folder = path.parent().unwrap_or(Path::new("/"));
-            read(&folder.join(file))?
+            config_file::read(&folder.join(file))?
         }
         (_, None) => return Ok(Credentials::default()),
     };
@@ -193,19 +167,6 @@ fn credentials(path: &Path, plugin: &str) -> Result<Credentials, ConfigFileError
         Some(file) if Path::new(file).is_absolute() => Ok(Credentials::read(Path::new(file))?),
         Some(_) => Err(invalid("kubeConfigFile must be an absolute file path")),
     }
-}
-
-fn read(path: &Path) -> Result<Value, ConfigFileError> {
-    let text = std::fs::read(path).map_err(|source| ConfigFileError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    let parsed = kube_json::yaml::parse(&text);
-    let parsed = parsed.map_err(|error| ConfigFileError::Invalid {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    Ok(parsed.value)
 }
 
 impl Default for Admission {

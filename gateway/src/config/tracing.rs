@@ -1,10 +1,11 @@
 //! The flag of tracing, and the file that it names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::Error;
+use crate::config_file::{self, ConfigFileError};
 use crate::telemetry::trace::Options;
 
 /// Collector by default, as kube-apiserver's.
@@ -43,21 +44,14 @@ impl TracingFlags {
         let Some(path) = &self.tracing_config_file else {
             return Ok(None);
         };
-        let text = super::read("--tracing-config-file", path)?;
-        let options = parse(&text).map_err(|problem| invalid(path, &problem))?;
-        Ok(Some(options))
+        let options = parse(&config_file::bytes(path).map_err(Error::Tracing)?);
+        let options = options.map_err(|problem| ConfigFileError::invalid(path, problem));
+        Ok(Some(options.map_err(Error::Tracing)?))
     }
 }
 
-fn invalid(path: &Path, problem: &str) -> Error {
-    let path = path.display();
-    Error::Tracing(format!("--tracing-config-file: {path}: {problem}"))
-}
-
 fn parse(text: &[u8]) -> Result<Options, String> {
-    let parsed = kube_json::yaml::parse(text).map_err(|error| error.to_string())?;
-    let document = TracingConfiguration::deserialize(parsed.value);
-    let document = document.map_err(|error| error.to_string())?;
+    let document: TracingConfiguration = config_file::members(config_file::document(text)?)?;
     let version = document.api_version.as_str();
     if document.kind != "TracingConfiguration" || !VERSIONS.contains(&version) {
         return Err(format!(

@@ -40,6 +40,12 @@ pub enum LoadError {
         /// The directory.
         path: PathBuf,
     },
+    /// The files of a path contain no document.
+    #[error("{path}: it contains no CustomResourceDefinition", path = path.display())]
+    NoDocument {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// A document is neither YAML nor JSON.
     #[error("{at}: {problem}")]
     Syntax {
@@ -88,6 +94,7 @@ pub fn read_paths(
     let mut manifests: Vec<Manifest> = Vec::new();
     let mut seen = Catalog::default();
     for path in paths {
+        let before = manifests.len();
         for file in files(path)? {
             let text = std::fs::read(&file).map_err(|source| LoadError::Unreadable {
                 path: file.clone(),
@@ -102,6 +109,11 @@ pub fn read_paths(
                 })?;
                 manifests.push(manifest);
             }
+        }
+        // An editor or a copy that has just begun leaves an empty file.
+        if manifests.len() == before {
+            let path = path.clone();
+            return Err(LoadError::NoDocument { path });
         }
     }
     Ok(manifests)
@@ -207,9 +219,10 @@ fn manifest(
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if (api_version, kind) != ("apiextensions.k8s.io/v1", "CustomResourceDefinition") {
-        let found = match kind {
-            "" => "a document without kind".to_owned(),
-            kind => format!("{kind} of {api_version}"),
+        let found = match (kind, api_version) {
+            ("", _) => "a document without kind".to_owned(),
+            (kind, "") => format!("{kind} without apiVersion"),
+            (kind, _) => format!("{kind} of {api_version}"),
         };
         return Err(LoadError::Kind { at, found });
     }

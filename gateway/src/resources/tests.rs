@@ -146,6 +146,10 @@ fn load_errors_name_file_and_reason() {
         "file.yaml: Foo of v1 is not a CustomResourceDefinition",
     );
     check_error("a: 1\n", "file.yaml: a document without kind is no");
+    check_error(
+        "kind: Foo\n",
+        "file.yaml: Foo without apiVersion is not a CustomResourceDefinition",
+    );
     let mut manifest = crd("foos", "Foo", &json!([version("v1", true, &json!({}))]));
     manifest["spec"]["names"]["kind"] = json!("");
     check_error(
@@ -166,6 +170,11 @@ fn directories_are_read_in_name_order() {
     let error = |path: PathBuf| read_paths(&[path], LIMIT).unwrap_err().to_string();
     assert!(error(folder.path().join("nope")).contains("nope: "));
     assert!(error(folder.path().to_owned()).contains("no file ends in"));
+    let empty = folder.path().join("empty.yaml");
+    std::fs::write(&empty, "# nothing\n---\n").unwrap();
+    for path in [&empty, folder.path()] {
+        assert!(error(path.to_owned()).contains("contains no CustomResourceDefinition"));
+    }
     let write = |file: &str, manifest: Value| {
         std::fs::write(folder.path().join(file), manifest.to_string()).unwrap();
     };

@@ -144,7 +144,7 @@ const IO_CRATES: &[&str] = &["tokio", "hyper", "tonic", "axum", "rusqlite", "htt
 
 /// Gateway modules from the inside out; each may import those of earlier rows and itself.
 const GATEWAY_LAYERS: &[&[&str]] = &[
-    &["telemetry", "compute", "fair_queue"],
+    &["telemetry", "compute", "fair_queue", "config_file"],
     &["backend", "request", "reply"],
     &["kube"],
     &["store", "auth", "authz", "audit"],

@@ -32,7 +32,7 @@ use super::body::ReviewBody;
 use crate::kube::Services;
 use crate::kube::informer::webhooks::ClientConfig;
 
-pub use self::credentials::{Credentials, CredentialsError};
+pub use self::credentials::Credentials;
 pub(super) use self::failure::CallFailure;
 
 /// Calls in flight, all webhooks of a kind together. Further ones wait within their timeout.

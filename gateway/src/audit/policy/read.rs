@@ -1,36 +1,23 @@
 //! Reads a policy file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::config_file::{self, ConfigFileError};
+
 use super::{Decision, GroupResources, Level, Policy, Rule, Stage};
 
-/// Largest policy file, bytes: that of a ConfigMap, in which it usually is.
-const MAX_BYTES: usize = 1 << 20;
 const VERSION: &str = "audit.k8s.io/v1";
 const STAGES: &str = "RequestReceived, ResponseStarted, ResponseComplete or Panic";
 
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("--audit-policy-file: cannot read {path}: {source}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The IO error.
-        source: std::io::Error,
-    },
-    /// The file is no valid policy.
-    #[error("--audit-policy-file: {path}: {problem}", path = path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and how to fix it.
-        problem: String,
-    },
+    /// The file cannot be read, or is no valid policy.
+    #[error("--audit-policy-file: {0}")]
+    File(#[from] ConfigFileError),
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,14 +71,8 @@ impl Policy {
     /// # Errors
     /// If the file cannot be read or is no valid policy.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read(path).map_err(|source| Error::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text).map_err(|problem| Error::Invalid {
-            path: path.to_owned(),
-            problem,
-        })
+        let policy = Self::parse(&config_file::bytes(path)?);
+        Ok(policy.map_err(|problem| ConfigFileError::invalid(path, problem))?)
     }
 
     /// Parses a policy in YAML or JSON.
@@ -99,14 +80,7 @@ impl Policy {
     /// # Errors
     /// What is wrong, and how to fix it.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        if text.len() > MAX_BYTES {
-            return Err(format!("has {} bytes, more than {MAX_BYTES}", text.len()));
-        }
-        let parsed = kube_json::yaml::parse(text).map_err(|error| error.to_string())?;
-        if let Some(duplicate) = parsed.duplicates.first() {
-            return Err(format!("duplicate field {duplicate:?}: remove one"));
-        }
-        let document = Document::deserialize(parsed.value).map_err(|error| error.to_string())?;
+        let document: Document = config_file::members(config_file::document(text)?)?;
         let version = document.api_version.as_deref().unwrap_or_default();
         let kind = document.kind.as_deref().unwrap_or_default();
         if (version, kind) != (VERSION, "Policy") {
@@ -117,7 +91,7 @@ impl Policy {
         }
         let omitted = stages("omitStages", &document.omit_stages)?;
         let rules = document.rules.into_iter().enumerate().map(|(at, rule)| {
-            let rule = RuleDocument::deserialize(rule).map_err(|error| error.to_string());
+            let rule = config_file::members::<RuleDocument>(rule);
             let rule = rule.and_then(|rule| {
                 let mut rule = rule.into_rule(document.omit_managed_fields)?;
                 rule.decision.omit_stages.extend(&omitted);

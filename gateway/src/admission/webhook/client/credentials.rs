@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::failure::CallFailure;
+use crate::config_file::{self, ConfigFileError};
 
 /// How long a token file is not read again: the period of client-go.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
@@ -28,27 +29,6 @@ pub struct Credentials {
     users: BTreeMap<String, Arc<User>>,
     /// The user of the current context.
     current: Option<Arc<User>>,
-}
-
-/// Why a kubeconfig of webhooks is unusable.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
-    /// A file cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The IO error.
-        source: std::io::Error,
-    },
-    /// The content is no kubeconfig, or a user has credentials of another kind.
-    #[error("{path}: {reason}", path = path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 /// One user. Certificate, and token or password.
@@ -65,14 +45,9 @@ impl Credentials {
     ///
     /// # Errors
     /// If a file is unreadable, or a user has no supported credentials.
-    pub fn read(path: &Path) -> Result<Self, CredentialsError> {
-        let invalid = |reason: String| CredentialsError::Invalid {
-            path: path.to_owned(),
-            reason,
-        };
-        let text = content(path)?;
-        let parsed = kube_json::yaml::parse(&text);
-        let config = parsed.map_err(|error| invalid(error.to_string()))?.value;
+    pub fn read(path: &Path) -> Result<Self, ConfigFileError> {
+        let invalid = |problem: String| ConfigFileError::invalid(path, problem);
+        let config = config_file::read(path)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let mut users = BTreeMap::new();
         for entry in config["users"].as_array().into_iter().flatten() {
@@ -111,12 +86,12 @@ impl Credentials {
 }
 
 enum UserError {
-    File(CredentialsError),
+    File(ConfigFileError),
     Invalid(String),
 }
 
-impl From<CredentialsError> for UserError {
-    fn from(error: CredentialsError) -> Self {
+impl From<ConfigFileError> for UserError {
+    fn from(error: ConfigFileError) -> Self {
         Self::File(error)
     }
 }
@@ -150,7 +125,7 @@ impl User {
         };
         if let Some(path) = token_file.as_deref().filter(|_| authorization.is_none()) {
             // As the reference, which fails at the start.
-            content(path)?;
+            config_file::bytes(path)?;
         }
         let authorization = authorization.map(|it| secret(&it)).transpose()?;
         Ok(Self {
@@ -207,13 +182,6 @@ fn unusable(key: &str, error: &dyn fmt::Display) -> UserError {
     UserError::Invalid(format!("{key}: {error}"))
 }
 
-fn content(path: &Path) -> Result<Vec<u8>, CredentialsError> {
-    std::fs::read(path).map_err(|source| CredentialsError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 /// `KEY-data` decoded, or the content of the file `KEY`.
 fn pem(user: &Value, key: &str, folder: &Path) -> Result<Option<Vec<u8>>, UserError> {
     if let Some(data) = user[&format!("{key}-data")].as_str() {
@@ -221,7 +189,9 @@ fn pem(user: &Value, key: &str, folder: &Path) -> Result<Option<Vec<u8>>, UserEr
         return decoded.map(Some).map_err(|error| unusable(key, &error));
     }
     let path = user[key].as_str().filter(|path| !path.is_empty());
-    Ok(path.map(|path| content(&folder.join(path))).transpose()?)
+    Ok(path
+        .map(|path| config_file::bytes(&folder.join(path)))
+        .transpose()?)
 }
 
 impl fmt::Debug for User {
