@@ -1,6 +1,9 @@
 //! `cargo xtask images`: the images of `Dockerfile.gateway` and `Dockerfile.backend`, assembled by
 //! buildah from local static programs. Needs neither a daemon nor a registry.
 
+mod inspect;
+mod sandbox;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +22,10 @@ pub(crate) struct Options {
     /// Time of all files and of the images, in seconds since 1970 [default: that of the commit].
     #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS")]
     epoch: Option<u64>,
+    /// Also start the programs from the images, as the chart's pod does: read-only root, uid 65532,
+    /// no capabilities. Needs root, runc and curl.
+    #[arg(long)]
+    run: bool,
 }
 
 /// Name of an image, its file, and the driver.
@@ -70,6 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         _ => "amd64",
     };
     std::fs::create_dir_all(&out)?;
+    let roots = scratch.path().join("roots");
     for (name, file, driver) in IMAGES {
         let mut digests = Vec::new();
         for attempt in ["first", "second"] {
@@ -108,14 +116,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             digests[0] == digests[1],
             "{name}: two assemblies of the same programs differ: {digests:?}"
         );
-        let size = size(&out.join(name).join("blobs/sha256"))?;
-        println!("{name}: {} {:.1} MB", digests[0], size as f64 / 1e6);
-        ensure!(
-            size < IMAGE_BYTES,
-            "{name}: {size} bytes, more than {IMAGE_BYTES}"
-        );
+        check(name, &digests[0], &out.join(name), &roots.join(name))?;
+    }
+    if options.run {
+        sandbox::check(&roots, scratch.path())?;
     }
     Ok(())
+}
+
+/// Checks size and content of an image, and unpacks it into `root`.
+fn check(name: &str, digest: &str, layout: &Path, root: &Path) -> Result<()> {
+    let size = size(&layout.join("blobs/sha256"))?;
+    println!("{name}: {digest} {:.1} MB", size as f64 / 1e6);
+    ensure!(
+        size < IMAGE_BYTES,
+        "{name}: {size} bytes, more than {IMAGE_BYTES}"
+    );
+    inspect::unpack(layout, root)?;
+    inspect::check(layout, root, name)
 }
 
 /// Digest of the image in an OCI layout.
