@@ -16,6 +16,7 @@ use gateway::serving::listener::HANDSHAKES;
 use logs::Format;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Command};
@@ -83,9 +84,12 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let second_signal = shutdown_signal(stop.clone());
         // On another thread than the signals, because the start may read from a pipe.
-        let running = tokio::spawn(run(arguments, process, stop));
+        let mut running = JoinSet::new();
+        running.spawn(run(arguments, process, stop));
         tokio::select! {
-            ended = running => ended.unwrap_or_else(|_| Err(anyhow!("the server panicked"))),
+            Some(ended) = running.join_next() => {
+                ended.unwrap_or_else(|_| Err(anyhow!("the server panicked")))
+            }
             aborted = second_signal => aborted,
         }
     });

@@ -117,7 +117,7 @@ async fn bind(options: &Standalone) -> Result<(TcpListener, SocketAddr), app::Er
 fn restarts(app: &App) -> Counter {
     let restarts = Counter::default();
     app.stack().metrics.register(|registry| {
-        let help = "Restarts of the storage driver by this process";
+        let help = "Restarts of the storage driver by this process, also those that failed";
         registry.register("ark_standalone_driver_restarts", help, restarts.clone());
     });
     restarts

@@ -160,7 +160,8 @@ impl Program {
 }
 
 impl Sidecar {
-    /// Starts a driver on a socket; returns when it serves. Each later start increments `restarts`.
+    /// Starts a driver on a socket; returns when it serves. Each later start, also one that
+    /// fails, increments `restarts`.
     ///
     /// # Errors
     /// If it ends instead, with its last line, or reaches the start timeout.
@@ -209,9 +210,9 @@ impl Sidecar {
         loop {
             sleep(*delay).await;
             *delay = (*delay * 2).min(MAX_RESTART_DELAY);
+            self.restarts.inc();
             match self.program.start(&self.socket).await {
                 Ok(process) => {
-                    self.restarts.inc();
                     tracing::info!(driver = process.name, "storage driver restarted");
                     return process;
                 }
