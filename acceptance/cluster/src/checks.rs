@@ -7,6 +7,7 @@ mod fail_closed;
 mod garbage;
 mod moves;
 mod namespaces;
+mod operator;
 mod outages;
 mod rbac;
 mod rotation;
@@ -77,6 +78,11 @@ fn normal_service() -> Vec<Check> {
             name: "webhooks",
             what: "admission webhooks decide, patch, warn and fail as on CRDs, and get the same reviews",
             run: |world| Box::pin(webhooks::as_crds(world)),
+        },
+        Check {
+            name: "operator",
+            what: "an operator in Ark's shape, with webhooks and reconcilers, observes the same as on CRDs",
+            run: |world| Box::pin(operator::as_crds(world)),
         },
         Check {
             name: "direct-port",
