@@ -1,7 +1,7 @@
 //! HTTP calls of webhooks: where a webhook is, and one exchange with it.
 //!
 //! As `k8s.io/apiserver/pkg/util/webhook`: HTTP/1.1, the Service's name as TLS name, one attempt.
-//! Unlike there, redirects are not followed, and a response is bounded
+//! Unlike there, redirects to other hosts are not followed, and a response is bounded
 //! (docs/adr/0027-admission-webhooks.md).
 
 mod connection;
@@ -9,6 +9,7 @@ mod credentials;
 mod dial;
 mod failure;
 mod location;
+mod redirect;
 mod response;
 
 use std::collections::HashMap;
@@ -16,8 +17,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{Method, Request};
 use parking_lot::Mutex;
 use rustls::RootCertStore;
 use std::sync::OnceLock;
@@ -28,6 +29,7 @@ use self::connection::{Connections, Open};
 use self::credentials::User;
 use self::dial::Dialer;
 use self::location::Location;
+use self::response::Read;
 use super::body::ReviewBody;
 use crate::kube::Services;
 use crate::kube::informer::webhooks::ClientConfig;
@@ -138,19 +140,35 @@ impl WebhookClient {
         let now = Instant::now();
         let deadline = deadline.min(now + CALL_TIMEOUT);
         let seconds = (deadline - now).as_secs_f64().ceil();
-        let query = format!("timeout={seconds}s");
+        let mut target = format!("{}?timeout={seconds}s", self.location.path);
         let call = async {
             // The semaphore is never closed.
             let _permit = self.bounds.calls.acquire().await;
-            self.exchange(review, &query).await
+            self.follow(review, &mut target).await
         };
         let result = timeout_at(deadline, call).await;
         let result = result.unwrap_or_else(|_| Err(CallFailure::DeadlineExceeded));
-        result.map_err(|failure| failure.at(&self.location.url(&query)))
+        result.map_err(|failure| failure.at(&self.location.url(&target)))
     }
 
-    async fn exchange(&self, review: ReviewBody, query: &str) -> Result<Bytes, CallFailure> {
-        let mut request = self.request(review, query).await?;
+    /// The response to a review, after redirects within the host. `target` is path and query of the
+    /// last request.
+    async fn follow(&self, review: ReviewBody, target: &mut String) -> Result<Bytes, CallFailure> {
+        let mut body = Some(review);
+        for _ in 0..redirect::MAX_REQUESTS {
+            let read = self.exchange(body.clone(), target).await?;
+            let Some(next) = redirect::next(&self.location, target, &read) else {
+                return read.body();
+            };
+            body = body.filter(|_| next.keeps_body);
+            next.target.clone_into(target);
+        }
+        let text = format!("stopped after {} redirects", redirect::MAX_REQUESTS);
+        Err(CallFailure::Transport(text))
+    }
+
+    async fn exchange(&self, body: Option<ReviewBody>, target: &str) -> Result<Read, CallFailure> {
+        let mut request = self.request(body, target).await?;
         // At most as many attempts as there are idle connections, each of which was closed by the
         // webhook before the request was sent.
         while let Some(mut open) = self.connections.take().await {
@@ -173,18 +191,25 @@ impl WebhookClient {
         &self,
         mut open: Open,
         head: http::Response<hyper::body::Incoming>,
-    ) -> Result<Bytes, CallFailure> {
+    ) -> Result<Read, CallFailure> {
         let read = response::read(&mut open, head, &self.bounds.large).await?;
         self.connections.put(open);
-        read.body()
+        Ok(read)
     }
 
     async fn request(
         &self,
-        review: ReviewBody,
-        query: &str,
+        body: Option<ReviewBody>,
+        target: &str,
     ) -> Result<Request<ReviewBody>, CallFailure> {
-        let mut request = Request::post(format!("{}?{query}", self.location.path))
+        let method = if body.is_some() {
+            Method::POST
+        } else {
+            Method::GET
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
             .header(HOST, &self.location.authority)
             .header(USER_AGENT, "kube-apiserver-admission")
             .header(ACCEPT, "application/json, */*")
@@ -194,7 +219,7 @@ impl WebhookClient {
         {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let request = request.body(review);
+        let request = request.body(body.unwrap_or_else(|| ReviewBody::new([])));
         request.map_err(|error| CallFailure::Transport(error.to_string()))
     }
 }

@@ -66,9 +66,9 @@ impl Location {
         }
     }
 
-    /// The URL of a call, for errors.
-    pub(super) fn url(&self, query: &str) -> String {
-        format!("https://{}{}?{query}", self.authority, self.path)
+    /// The URL of a path and query, for errors.
+    pub(super) fn url(&self, target: &str) -> String {
+        format!("https://{}{target}", self.authority)
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
 
     fn check(config: &ClientConfig, expected: Result<(&str, &str), &str>) {
         let location = Location::of(config);
-        let shown = location.map(|it| (it.url("timeout=1s"), it.host_port()));
+        let shown = location.map(|it| (it.url(&format!("{}?timeout=1s", it.path)), it.host_port()));
         let expected = expected.map(|(url, host)| (url.to_owned(), host.to_owned()));
         assert_eq!(shown, expected.map_err(str::to_owned));
     }

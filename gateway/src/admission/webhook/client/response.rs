@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -19,7 +19,9 @@ pub(super) const SMALL: usize = 64 << 10;
 
 /// A complete response.
 pub(super) struct Read {
-    code: StatusCode,
+    pub(super) code: StatusCode,
+    /// Of a redirect.
+    pub(super) location: Option<String>,
     is_text: bool,
     body: Bytes,
 }
@@ -48,8 +50,10 @@ pub(super) async fn read(
         body.extend_from_slice(&data);
     }
     let content_type = head.headers.get(CONTENT_TYPE);
+    let location = head.headers.get(LOCATION);
     Ok(Read {
         code: head.status,
+        location: location.and_then(|it| it.to_str().ok()).map(str::to_owned),
         is_text: content_type.is_none_or(|it| it.as_bytes().starts_with(b"text/")),
         body: body.freeze(),
     })
