@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_types::names;
 use api_types::status::{ApiError, Cause, Details, Reason, Status};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -97,7 +98,14 @@ pub(super) async fn call(
     })?;
     for (key, value) in &decision.annotations {
         let key = format!("{}/{key}", hook.name);
-        attributes.annotations.add(key, value.clone());
+        if is_annotation_key(&key) {
+            attributes.annotations.add(key, value.clone());
+        } else {
+            tracing::warn!(
+                webhook = &*hook.name,
+                "audit annotation of an admission webhook has an invalid key, dropping it"
+            );
+        }
     }
     attributes.warnings.extend(decision.warnings.clone());
     if !decision.allowed {
@@ -105,6 +113,11 @@ pub(super) async fn call(
         return Err(Failure::Denied(error));
     }
     Ok(decision)
+}
+
+/// `checkKeyFormat` of `k8s.io/apiserver/pkg/admission`.
+fn is_annotation_key(key: &str) -> bool {
+    key.matches('/').count() == 1 && names::qualified_name(key).is_empty()
 }
 
 fn check_dry_run(hook: &Hook, attributes: &Attributes<'_>) -> Result<(), Failure> {
@@ -241,6 +254,21 @@ mod tests {
         assert_eq!(status.reason_text(), reason, "{result:?}");
         let expected = format!("admission webhook \"w.example.com\" denied the request{message}");
         assert_eq!(status.message, expected);
+    }
+
+    #[test]
+    fn keys_of_annotations_are_qualified_names() {
+        for (key, expected) in [
+            ("w.example.com/ok", true),
+            ("w.example.com/", false),
+            ("w.example.com/a/b", false),
+            ("w.example.com/not ok", false),
+            ("w.example.com/-", false),
+        ] {
+            assert_eq!(is_annotation_key(key), expected, "{key}");
+        }
+        let long = format!("w.example.com/{}", "x".repeat(64));
+        assert!(!is_annotation_key(&long));
     }
 
     #[test]
