@@ -4,6 +4,8 @@
 //! `k8s.io/apiserver/pkg/admission/plugin/webhook/request/admissionreview.go`, and the decoder of
 //! `k8s.io/apimachinery` for the errors of types.
 
+mod status;
+
 use api_types::gvk::GroupVersion;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -211,7 +213,7 @@ fn decode(response: &Value) -> Result<Response, String> {
     };
     let status = match field("status") {
         None => None,
-        Some(status @ Value::Object(_)) => Some(status.clone()),
+        Some(status @ Value::Object(_)) => Some(status::checked(status)?),
         Some(other) => return Err(wrong(other, "status", "v1.Status")),
     };
     let warnings = match field("warnings") {

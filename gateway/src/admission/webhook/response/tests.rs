@@ -48,6 +48,30 @@ fn undecodable(text: &str) -> Result<Decision, Unusable> {
 }
 
 #[test]
+fn status_of_a_denial_with_fields_of_other_types_is_undecodable() {
+    let check = |status: Value, expected: &str| {
+        let denied = response(&json!({"allowed": false, "status": status}));
+        let text = format!("json: cannot unmarshal {expected}");
+        assert_eq!(validating(&denied), undecodable(&text));
+    };
+    check(
+        json!({"code": "403"}),
+        "string into Go struct field Status.response.status.code of type int32",
+    );
+    check(
+        json!({"code": 403.5}),
+        "number 403.5 into Go struct field Status.response.status.code of type int32",
+    );
+    check(
+        json!({"details": {"causes": [7]}}),
+        "number 7 into Go struct field StatusDetails.response.status.details.causes of type \
+         v1.StatusCause",
+    );
+    let sound = response(&json!({"status": {"code": 403, "details": {"causes": [{}]}}}));
+    assert!(validating(&sound).is_ok());
+}
+
+#[test]
 fn responses_that_answer_another_review_are_invalid() {
     assert_eq!(
         validating(&review(&Value::Null)),
