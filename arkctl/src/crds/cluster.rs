@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use crd_schema::SelectableField;
 use crd_schema::stored::selectable_of;
@@ -28,6 +28,9 @@ const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitio
 pub(crate) struct Cluster {
     client: Client,
     kubeconfig: Kubeconfig,
+    /// Path of the kubeconfig, for messages.
+    file: String,
+    /// Each once, in the order of the command line.
     pub(crate) groups: Vec<String>,
 }
 
@@ -61,11 +64,24 @@ pub(crate) struct Kind {
 
 impl Cluster {
     pub(crate) fn of(cluster: &args::Cluster) -> Result<Self> {
-        let kubeconfig = Kubeconfig::load(&cluster.kubeconfig)?;
+        let file = cluster.kubeconfig.display().to_string();
+        let kubeconfig = match Kubeconfig::load(&cluster.kubeconfig) {
+            // The message begins with the path.
+            Err(error @ kube_http::Error::File { .. }) => return Err(error.into()),
+            loaded => loaded.with_context(|| format!("--kubeconfig {file}"))?,
+        };
+        let mut groups: Vec<String> = Vec::new();
+        for group in &cluster.groups {
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
         Ok(Self {
-            client: Client::new(&kubeconfig, true)?,
+            client: Client::new(&kubeconfig, true)
+                .with_context(|| format!("--kubeconfig {file}"))?,
             kubeconfig,
-            groups: cluster.groups.clone(),
+            file,
+            groups,
         })
     }
 
@@ -74,6 +90,7 @@ impl Cluster {
         Ok(Self {
             client: Client::new(&self.kubeconfig, true)?,
             kubeconfig: self.kubeconfig.clone(),
+            file: self.file.clone(),
             groups: self.groups.clone(),
         })
     }
@@ -90,6 +107,7 @@ impl Cluster {
         Ok(Self {
             client: Client::new(&kubeconfig, true)?,
             kubeconfig,
+            file: self.file.clone(),
             groups: self.groups.clone(),
         })
     }
@@ -158,7 +176,7 @@ impl Cluster {
         match status {
             200 => Ok(Some(answer)),
             404 => Ok(None),
-            _ => bail!("GET {path}: {status} {}", message(&answer)),
+            _ => Err(self.rejected(path, status, &answer)),
         }
     }
 
@@ -168,7 +186,21 @@ impl Cluster {
         if status == 200 {
             return Ok(answer);
         }
-        bail!("GET {path}: {}", message(&answer))
+        Err(self.rejected(path, status, &answer))
+    }
+
+    /// The error for a response to a GET.
+    fn rejected(&self, path: &str, status: u16, answer: &Value) -> anyhow::Error {
+        let message = message(answer);
+        if status == 401 {
+            return anyhow!(
+                "GET {path}: 401 {message}: {} rejects the credentials of the kubeconfig {}, which \
+                 may have expired; give a kubeconfig with valid ones by --kubeconfig",
+                self.kubeconfig.server,
+                self.file
+            );
+        }
+        anyhow!("GET {path}: {status} {message}")
     }
 
     /// Whether a namespace exists.
@@ -178,7 +210,7 @@ impl Cluster {
         match status {
             200 => Ok(true),
             404 => Ok(false),
-            _ => bail!("GET {path}: {}", message(&answer)),
+            _ => Err(self.rejected(&path, status, &answer)),
         }
     }
 
@@ -355,6 +387,54 @@ impl Kind {
             format!("/apis/{group}/{version}/{plural}")
         } else {
             format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube_http::Kubeconfig;
+    use serde_json::json;
+
+    use super::Cluster;
+    use crate::args;
+
+    fn cluster(groups: &[&str]) -> Cluster {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let config = Kubeconfig {
+            server: "https://127.0.0.1:1".to_owned(),
+            token: Some("t".to_owned()),
+            ca: b"no certificate".to_vec(),
+            ..Kubeconfig::default()
+        };
+        let file = folder.path().join("kubeconfig");
+        let kubeconfig = config.save(&file, "default").expect("written");
+        let groups = groups.iter().map(|&group| group.to_owned()).collect();
+        let flags = args::Cluster { kubeconfig, groups };
+        // The file names no client certificate, only a token.
+        let text = std::fs::read_to_string(&file).expect("read");
+        let mut written: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        written["users"][0]["user"] = json!({"token": "t"});
+        std::fs::write(&file, written.to_string()).expect("written");
+        Cluster::of(&flags).expect("a cluster")
+    }
+
+    #[test]
+    fn repeated_group_counts_once() {
+        assert_eq!(cluster(&["b", "a", "b"]).groups, ["b", "a"]);
+    }
+
+    #[test]
+    fn rejected_credentials_name_the_kubeconfig() {
+        let cluster = cluster(&["g"]);
+        let status = json!({"message": "Unauthorized"});
+        for (code, expected) in [(401, true), (403, false)] {
+            let message = cluster.rejected("/apis", code, &status).to_string();
+            assert!(
+                message.contains(&format!("{code} Unauthorized")),
+                "{message}"
+            );
+            assert_eq!(message.contains(&cluster.file), expected, "{message}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::api_services::{self, available, take};
 use super::gateway::Gateway;
 use super::policy::Policy;
 use super::preflight::{self, Findings};
-use super::state::{Phase, Record, State};
+use super::state::{self, Phase, Record, State};
 use super::touch::touch;
 use super::{refuse, served_by_store, until};
 use crate::args;
@@ -156,8 +156,7 @@ impl Adoption<'_> {
         let Some(state) = &record.state else {
             ensure!(
                 handed_over.is_empty(),
-                "the cluster hands the kinds to another server already: {}",
-                handed_over.join(" ")
+                state::missing(handed_over, self.names.len())
             );
             return Ok(None);
         };

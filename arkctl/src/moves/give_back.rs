@@ -12,7 +12,7 @@ use super::api_services;
 use super::gateway::Gateway;
 use super::policy::Policy;
 use super::rights;
-use super::state::{Phase, Record, State};
+use super::state::{self, Phase, Record, State};
 use super::{refuse, served_by_store, until};
 use crate::args;
 use crate::crds::cluster::{Cluster, Definition, Kind};
@@ -138,8 +138,16 @@ impl GivingBack<'_> {
         let handed_over = self.cluster.handed_over(&self.kinds).await?;
         let Some(state) = &record.state else {
             ensure!(
-                handed_over.len() == self.names.len(),
+                !handed_over.is_empty(),
                 "kube-apiserver serves the CRDs: there is nothing to return"
+            );
+            ensure!(
+                !handed_over.is_empty(),
+                "kube-apiserver serves the CRDs: there is nothing to return"
+            );
+            ensure!(
+                handed_over.len() == self.names.len(),
+                state::missing(&handed_over, self.names.len())
             );
             // The kinds were taken over without arkctl adopt.
             let header = self.store.head().await?;

@@ -87,9 +87,7 @@ impl<'a> Record<'a> {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             record.resource_version = text(&object["metadata"]["resourceVersion"]);
             let state = State::parse(&text(&object["data"][KEY]));
-            record.state = Some(state.with_context(|| {
-                format!("ConfigMap {namespace}/{NAME}: it is not a state of this release")
-            })?);
+            record.state = Some(state.with_context(|| damaged(namespace))?);
         }
         Ok(record)
     }
@@ -157,7 +155,8 @@ impl State {
         given.sort();
         if given != self.groups {
             return Some(format!(
-                "an unfinished move is about the groups {known}: give exactly these"
+                "the move of ConfigMap {NAME} is about the groups {known}: give exactly these by \
+                 --group"
             ));
         }
         let now: BTreeMap<String, String> = kinds.map(|kind| kind.crd.clone()).collect();
@@ -195,6 +194,35 @@ impl State {
     }
 }
 
+/// The remedy for a state that cannot be read.
+fn damaged(namespace: &str) -> String {
+    format!(
+        "ConfigMap {namespace}/{NAME} is damaged, or was written by a later release: use that \
+         release, or restore the ConfigMap from a backup. If there is none, delete it with kubectl \
+         delete configmap -n {namespace} {NAME}; then, if all APIServices of the groups point at the \
+         gateway, run arkctl return, and if none does, run arkctl adopt --overwrite-store"
+    )
+}
+
+/// The remedy for a move without state, of whose `all` APIServices `handed_over` point at another
+/// server.
+pub(super) fn missing(handed_over: &[String], all: usize) -> String {
+    let names = handed_over.join(" ");
+    if handed_over.len() == all {
+        format!(
+            "the cluster hands the kinds to another server already: {names}, and the ConfigMap \
+             {NAME} of a move is missing. If that server is the gateway, arkctl return works without \
+             it; otherwise remove these APIServices"
+        )
+    } else {
+        format!(
+            "the ConfigMap {NAME} of a move is missing, and some of the APIServices point at another \
+             server: {names}. Patch the others to point at the gateway, or these back to \
+             kube-apiserver, and repeat the command"
+        )
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = PHASES.iter().find(|(phase, _)| phase == self);
@@ -204,7 +232,7 @@ impl fmt::Display for Phase {
 
 #[cfg(test)]
 mod tests {
-    use super::{PHASES, State};
+    use super::{PHASES, State, damaged, missing};
     use crate::crds::testing::kind;
 
     #[test]
@@ -223,6 +251,22 @@ mod tests {
         }
         for unknown in ["", "{}", r#"{"phase":"later"}"#] {
             assert_eq!(State::parse(unknown), None);
+        }
+    }
+
+    #[test]
+    fn unreadable_or_missing_state_names_the_next_command() {
+        let names = ["v1.g".to_owned(), "v2.g".to_owned()];
+        for (message, expected) in [
+            (damaged("n"), "kubectl delete configmap -n n arkctl-move"),
+            (
+                missing(&names, 2),
+                "v1.g v2.g, and the ConfigMap arkctl-move",
+            ),
+            (missing(&names, 2), "arkctl return works"),
+            (missing(&names[..1], 2), "server: v1.g. Patch the others"),
+        ] {
+            assert!(message.contains(expected), "{message}");
         }
     }
 

@@ -22,6 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of the next bytes of a response. kube-apiserver itself times out after one minute.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Remedy for errors of TLS that concern a certificate.
+const CERTIFICATE_REMEDY: &str = ". Set the authority that signed the server's certificate \
+    (certificate-authority of a kubeconfig), or a client certificate that the server's client \
+    authority signed (client-certificate)";
+
 /// An HTTP/1.1 client with the credentials of a kubeconfig.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -149,9 +154,14 @@ impl Client {
     fn unreachable(&self, error: &dyn std::error::Error) -> Error {
         // The outer error only says that the connection failed.
         let cause = error.source().map(|source| format!(": {source}"));
+        let mut reason = format!("{error}{}", cause.unwrap_or_default());
+        // rustls names what is wrong with a certificate, but not where it comes from.
+        if reason.to_lowercase().contains("certificate") {
+            reason.push_str(CERTIFICATE_REMEDY);
+        }
         Error::Unreachable {
             server: self.server.clone(),
-            reason: format!("{error}{}", cause.unwrap_or_default()),
+            reason,
         }
     }
 }
@@ -205,6 +215,25 @@ mod tests {
     use super::Client;
     use crate::Error;
     use crate::kubeconfig::Kubeconfig;
+
+    #[test]
+    fn error_about_a_certificate_names_the_fields_of_the_kubeconfig() {
+        let client = Client::new(&Kubeconfig::default(), false).expect("a client");
+        for (cause, expected) in [
+            (rustls::Error::NoCertificatesPresented, true),
+            (
+                rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired),
+                true,
+            ),
+            (rustls::CertificateError::UnknownIssuer.into(), true),
+            (rustls::Error::General("reset".to_owned()), false),
+        ] {
+            let message = client.unreachable(&cause).to_string();
+            for field in ["certificate-authority", "client-certificate"] {
+                assert_eq!(message.contains(field), expected, "{message}");
+            }
+        }
+    }
 
     /// The paused clock advances whenever all tasks wait.
     #[tokio::test(start_paused = true)]

@@ -82,9 +82,9 @@ impl Kubeconfig {
                 "cluster": "judge", "user": "judge", "namespace": namespace}}],
         });
         let written = std::fs::write(file, format!("{config:#}"));
-        written.map_err(|source| Error::File {
+        written.map_err(|reason| Error::File {
             path: file.display().to_string(),
-            source,
+            reason,
         })?;
         Ok(file.to_owned())
     }
@@ -95,9 +95,9 @@ fn lacks(what: &str) -> Error {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::File {
+    std::fs::read(path).map_err(|reason| Error::File {
         path: path.display().to_string(),
-        source,
+        reason,
     })
 }
 
