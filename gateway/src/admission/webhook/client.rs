@@ -11,6 +11,7 @@ mod failure;
 mod location;
 mod redirect;
 mod response;
+mod verifier;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

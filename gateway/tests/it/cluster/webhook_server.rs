@@ -173,8 +173,12 @@ async fn respond(
             return Ok(response.body(Body::from("bang\n")).unwrap());
         }
         "redirect" => {
-            let response = Response::builder().status(302);
-            let response = response.header("Location", "/allow");
+            let location = match path.as_str() {
+                "/redirect" => "https://elsewhere.example.com/allow",
+                _ => "/allow",
+            };
+            let response = Response::builder().status(307);
+            let response = response.header("Location", location);
             return Ok(response.body(Body::empty()).unwrap());
         }
         other => panic!("no action {other}"),

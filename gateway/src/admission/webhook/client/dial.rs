@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 use super::credentials::User;
 use super::failure::{CallFailure, io_text, system_text};
 use super::location::Location;
+use super::verifier::Verifier;
 use crate::kube::Services;
 use crate::kube::services::Address;
 
@@ -37,14 +38,17 @@ impl Dialer {
     ) -> Result<Self, String> {
         let name = ServerName::try_from(location.host.clone());
         let name = name.map_err(|error| format!("{}: {error}", location.host))?;
-        let roots = match bundle.filter(|bundle| !bundle.is_empty()) {
-            Some(bundle) => Arc::new(roots(bundle)?),
-            None => system(),
+        let (bundle, roots) = match bundle.filter(|bundle| !bundle.is_empty()) {
+            Some(bundle) => roots(bundle)?,
+            None => (Vec::new(), system()),
         };
-        let config = TlsConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new(bundle, roots, Arc::clone(&provider))?;
+        let config = TlsConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
-            .with_root_certificates(roots);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match user.and_then(User::certificate) {
             Some((chain, key)) => config
                 .with_client_auth_cert(chain, key)
@@ -110,17 +114,20 @@ async fn connect_by_name(host: &str, port: u16) -> Result<TcpStream, CallFailure
     Err(failure)
 }
 
-fn roots(bundle: &str) -> Result<RootCertStore, String> {
+/// The certificates of a `caBundle`, and the authorities in them.
+fn roots(bundle: &str) -> Result<(Vec<CertificateDer<'static>>, Arc<RootCertStore>), String> {
     let pem = STANDARD.decode(bundle).map_err(|error| error.to_string())?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| error.to_string())?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
+    for certificate in &certificates {
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| error.to_string())?;
     }
     if roots.is_empty() {
         return Err("unable to load root certificates from caBundle".to_owned());
     }
-    Ok(roots)
+    Ok((certificates, Arc::new(roots)))
 }
 
 /// The authorities of the system, for webhooks without a `caBundle`. Reads files.

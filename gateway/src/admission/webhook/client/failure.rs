@@ -168,6 +168,10 @@ fn tls_text(error: &rustls::Error) -> String {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 unverified("certificate has expired or is not yet valid".to_owned())
             }
+            CertificateError::InvalidPurpose => {
+                unverified("certificate specifies an incompatible key usage".to_owned())
+            }
+            CertificateError::Other(other) => unverified(other.0.to_string()),
             other => unverified(other.to_string()),
         },
         rustls::Error::InvalidMessage(_) => {
