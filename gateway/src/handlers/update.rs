@@ -78,7 +78,7 @@ pub(super) async fn update_scale(api: &Api, call: &mut Call) -> Result<Response<
     let wanted = call.compute(api).run(weight, read).await??;
     let recording = &call.context.recording;
     if recording.is_on() {
-        recording.object(&wanted.to_value()?);
+        recording.object(&wanted.to_value());
     }
     let target = call.target(options.dry_run(), options.field_manager());
     identity::check(Names::of_scale(&wanted), Names::asked(&target))?;

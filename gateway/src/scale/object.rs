@@ -6,7 +6,7 @@ use api_types::options::FieldValidation;
 use api_types::status::ApiError;
 use crd_schema::ScalePaths;
 use crd_schema::coerce::{self, Mode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::ScaleView;
 use crate::request::Warnings;
@@ -26,6 +26,17 @@ pub(crate) struct ScaleObject {
     pub replicas: i32,
     /// Whether the Scale names its version.
     pub has_version: bool,
+    /// Metadata as read; labels and annotations have no effect.
+    metadata: Option<Value>,
+    /// Status as read, which has no effect.
+    status: Status,
+}
+
+/// Observed replicas of a client's Scale.
+#[derive(Debug, Clone, Default)]
+struct Status {
+    replicas: i32,
+    selector: String,
 }
 
 /// The Scale in the body of a PUT.
@@ -99,21 +110,21 @@ pub(crate) fn apply_view(
 
 impl ScaleObject {
     /// The Scale as a tree, for its audit event.
-    ///
-    /// # Errors
-    /// 500 if the tree cannot be made, which is a bug.
-    pub(crate) fn to_value(&self) -> Result<Value, ApiError> {
-        let view = ScaleView {
-            name: self.name.clone(),
-            namespace: self.namespace.clone(),
-            uid: self.uid.clone(),
-            resource_version: self.resource_version.clone(),
-            creation_timestamp: String::new(),
-            spec_replicas: (self.replicas != NOTHING).then_some(i64::from(self.replicas)),
-            status_replicas: 0,
-            selector: String::new(),
-        };
-        kube_json::reparse(&view.to_json()).map_err(ApiError::internal)
+    pub(crate) fn to_value(&self) -> Value {
+        let mut spec = Map::new();
+        if self.replicas != 0 {
+            spec.insert("replicas".to_owned(), self.replicas.into());
+        }
+        let mut status = Map::new();
+        status.insert("replicas".to_owned(), self.status.replicas.into());
+        if !self.status.selector.is_empty() {
+            status.insert("selector".to_owned(), self.status.selector.as_str().into());
+        }
+        let metadata = self.metadata.clone();
+        json!({
+            "kind": "Scale", "apiVersion": "autoscaling/v1",
+            "metadata": metadata.unwrap_or_else(|| json!({})), "spec": spec, "status": status,
+        })
     }
 
     /// Parses a Scale; also returns its unknown fields.
@@ -130,8 +141,10 @@ impl ScaleObject {
         let in_metadata = in_metadata.map_err(|error| below_metadata(&error.to_string()))?;
         let meta = Meta::of(&head);
         let spec = match map.get("spec") {
-            Some(spec) => expect_map(spec, "Scale", "spec", "v1.ScaleSpec")?.clone(),
-            None => Map::new(),
+            Some(spec) if !spec.is_null() => {
+                expect_map(spec, "Scale", "spec", "v1.ScaleSpec")?.clone()
+            }
+            _ => Map::new(),
         };
         let mut unknown = unknown_fields(
             map,
@@ -145,14 +158,24 @@ impl ScaleObject {
         );
         unknown.extend(unknown_fields(&spec, "spec.", &["replicas"]));
         let replicas = spec.get("replicas").unwrap_or(&Value::Null);
+        let status = match map.get("status") {
+            Some(status) if !status.is_null() => {
+                let status = expect_map(status, "Scale", "status", "v1.ScaleStatus")?;
+                unknown.extend(unknown_fields(status, "status.", &["replicas", "selector"]));
+                Status::read(status)?
+            }
+            _ => Status::default(),
+        };
         Ok((
             Self {
                 name: meta.name().to_owned(),
                 namespace: meta.namespace().to_owned(),
                 uid: meta.uid().to_owned(),
                 resource_version: meta.resource_version().to_owned(),
-                replicas: count(replicas)?,
+                replicas: count(replicas, "ScaleSpec.spec")?,
                 has_version: map.get("apiVersion").is_some_and(|it| *it != ""),
+                metadata: head.get("metadata").cloned(),
+                status,
             },
             unknown,
         ))
@@ -176,6 +199,27 @@ impl ScaleObject {
             object["metadata"]["resourceVersion"] = self.resource_version.as_str().into();
         }
         Ok(object)
+    }
+}
+
+impl Status {
+    fn read(map: &Map<String, Value>) -> Result<Self, String> {
+        let replicas = map.get("replicas").unwrap_or(&Value::Null);
+        let selector = match map.get("selector") {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(selector)) => selector.clone(),
+            Some(other) => {
+                return Err(format!(
+                    "json: cannot unmarshal {} into Go struct field ScaleStatus.status.selector \
+                     of type string",
+                    kube_json::json_kind(other)
+                ));
+            }
+        };
+        Ok(Self {
+            replicas: count(replicas, "ScaleStatus.status")?,
+            selector,
+        })
     }
 }
 
@@ -219,7 +263,7 @@ fn expect_map<'a>(
     })
 }
 
-fn count(value: &Value) -> Result<i32, String> {
+fn count(value: &Value, place: &str) -> Result<i32, String> {
     let number = value.as_i64().and_then(|it| i32::try_from(it).ok());
     match (value, number) {
         (Value::Null, _) => Ok(0),
@@ -233,8 +277,7 @@ fn count(value: &Value) -> Result<i32, String> {
                 other => kube_json::json_kind(other).to_owned(),
             };
             Err(format!(
-                "json: cannot unmarshal {shown} into Go struct field ScaleSpec.spec.replicas of \
-                 type int32"
+                "json: cannot unmarshal {shown} into Go struct field {place}.replicas of type int32"
             ))
         }
     }
