@@ -3,7 +3,7 @@
 //! Each HTTP step of a scenario has an `Audit-ID` that is the same on both servers. Requests of
 //! kubectl have random ones and are not compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -62,7 +62,8 @@ impl Files {
         let masks = Masks::new()?;
         let mut requests: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for line in text.lines() {
-            let event: Value = serde_json::from_str(line)?;
+            // As deep as the objects of the scenarios.
+            let event = kube_json::parse(line.as_bytes())?.value;
             let id = event["auditID"].as_str().unwrap_or_default();
             if id.starts_with(ID_PREFIX) {
                 requests.entry(id.to_owned()).or_default().push(event);
@@ -75,7 +76,8 @@ impl Files {
     }
 }
 
-/// The differences of two lists of [`Files::events`], and the number of requests in both.
+/// The differences of two lists of [`Files::events`], and the number of requests in either. A request
+/// that has no event in one of them is a difference.
 #[must_use]
 pub fn compare(first: &[Value], second: &[Value]) -> (usize, Option<String>) {
     let index = |events: &[Value]| -> BTreeMap<String, Value> {
@@ -85,9 +87,13 @@ pub fn compare(first: &[Value], second: &[Value]) -> (usize, Option<String>) {
             .collect()
     };
     let (first, second) = (index(first), index(second));
-    let ids: Vec<&String> = first.keys().filter(|id| second.contains_key(*id)).collect();
+    let ids: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
     let of = |all: &BTreeMap<String, Value>| -> Vec<Value> {
-        ids.iter().filter_map(|id| all.get(*id).cloned()).collect()
+        let events = ids.iter().map(|id| {
+            let event = all.get(*id).cloned();
+            event.unwrap_or_else(|| json!({"step": id, "stages": [], "event": null}))
+        });
+        events.collect()
     };
     (ids.len(), diff::transcripts(&of(&first), &of(&second)))
 }
@@ -192,5 +198,8 @@ mod tests {
         let (count, difference) = compare(&first, &events("c", 1, 201));
         assert_eq!(count, 1);
         assert!(difference.unwrap().contains("\"code\": 201"));
+        let (count, difference) = compare(&first, &[]);
+        assert_eq!(count, 1);
+        assert!(difference.is_some(), "a missing event is a difference");
     }
 }

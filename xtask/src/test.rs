@@ -139,7 +139,11 @@ fn of_the_programs(scratch: &Path) -> Vec<Step> {
             name: "audit events of a real kube-apiserver",
             command: binary(
                 "scenarios",
-                &["audit", "--filter", "^(create|update|patch|delete|status)/"],
+                &[
+                    "audit",
+                    "--filter",
+                    "^(create|update|delete|deletecollection|status|scale|selectors|paging)/",
+                ],
             ),
         },
         Step {
