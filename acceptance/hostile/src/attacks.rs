@@ -2,6 +2,7 @@
 //! have functions of their own. Modules are ordered by the fault that they look for.
 
 mod applies;
+mod audits;
 mod connections;
 mod crowds;
 mod depth;
@@ -176,6 +177,7 @@ pub(crate) fn all() -> Vec<Attack> {
     ];
     let mut all = tables.concat();
     all.extend_from_slice(limits::ATTACKS);
+    all.extend_from_slice(audits::ATTACKS);
     all.sort_by_key(|attack| attack.setup);
     all
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,7 +22,13 @@ pub(crate) enum Setup {
     FewDescriptors,
     /// Five concurrent reads and five concurrent writes.
     FewSeats,
+    /// All bodies are audited, and the collector accepts connections but never responds.
+    HungCollector,
 }
+
+/// Records everything.
+const AUDIT_POLICY: &str =
+    "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: RequestResponse}]\n";
 
 /// Default soft limit of descriptors on Linux.
 const USUAL_DESCRIPTORS: &str = "1024";
@@ -35,6 +42,8 @@ pub(crate) struct Server {
     /// Keeps the pipe open, so that later output of the server does not fail.
     _output: BufReader<ChildStdout>,
     folder: PathBuf,
+    /// The kernel accepts connections to it, and nothing reads them.
+    _collector: Option<TcpListener>,
 }
 
 impl Server {
@@ -42,7 +51,7 @@ impl Server {
     pub(crate) fn start(folder: &Path, setup: Setup) -> Result<Self> {
         let limit = match setup {
             Setup::FewDescriptors => "-n",
-            Setup::Standard | Setup::FewSeats => "-S -n",
+            Setup::Standard | Setup::FewSeats | Setup::HungCollector => "-S -n",
         };
         let mut command = Command::new("sh");
         command
@@ -65,6 +74,10 @@ impl Server {
             ];
             command.args(seats);
         }
+        let collector = match setup {
+            Setup::HungCollector => Some(hung_collector(folder, &mut command)?),
+            Setup::Standard | Setup::FewDescriptors | Setup::FewSeats => None,
+        };
         let (child, output) = start(command, &folder.join("log"))?;
         let config = Kubeconfig::load(&folder.join("data/kubeconfig"))?;
         Ok(Self {
@@ -72,6 +85,7 @@ impl Server {
             child,
             _output: output,
             folder: folder.to_owned(),
+            _collector: collector,
         })
     }
 
@@ -133,9 +147,7 @@ impl Driver {
     pub(crate) fn front_proxy(&self, flags: &[&str]) -> Result<FrontProxied> {
         let folder = tempfile::Builder::new().prefix("ark-proxy-").tempdir()?;
         let files = Certificates::create(folder.path())?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?
-            .local_addr()?
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = Command::new(beside_us("ark-apiserver")?);
         command
             .args(["serve", "--backend", &self.address])
@@ -199,6 +211,23 @@ impl Drop for FrontProxied {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Makes the server send its audit events to the returned listener.
+fn hung_collector(folder: &Path, command: &mut Command) -> Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"http://{}/\"}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: \"\"}}}}]\n",
+        listener.local_addr()?
+    );
+    let (policy, webhook) = (folder.join("policy.yaml"), folder.join("collector.yaml"));
+    std::fs::write(&policy, AUDIT_POLICY)?;
+    std::fs::write(&webhook, kubeconfig)?;
+    command.arg("--audit-policy-file").arg(policy);
+    command.arg("--audit-webhook-config-file").arg(webhook);
+    Ok(listener)
 }
 
 fn beside_us(name: &str) -> Result<PathBuf> {
