@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -71,6 +71,10 @@ impl WebhookServer {
             ca_bundle: STANDARD.encode(&authority.certificate),
             _running: running,
         })
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// The client configuration of a webhook at a path.
@@ -141,12 +145,59 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
         "/fail" => return plain(500, "bang"),
         "/missing" => return plain(404, "where?"),
         "/padded" => answer["pad"] = json!("x".repeat(3 << 20)),
-        path => anyhow::bail!("no response for {path}"),
+        path => return scripted(path, &review, answer),
     }
-    let review = json!({
-        "apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": answer,
-    });
-    Ok(Response::new(Full::from(review.to_string())))
+    Ok(Response::new(Full::from(
+        in_review(&review, &answer).to_string(),
+    )))
+}
+
+fn in_review(review: &Value, answer: &Value) -> Value {
+    json!({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": answer})
+}
+
+/// A response that the path contains: `/WHAT/BASE64`.
+fn scripted(path: &str, review: &Value, mut answer: Value) -> Result<Response<Full<Bytes>>> {
+    let (what, script) = path
+        .trim_start_matches('/')
+        .split_once('/')
+        .with_context(|| format!("no response for {path}"))?;
+    let script = URL_SAFE_NO_PAD.decode(script)?;
+    let merge = |target: &mut Value| -> Result<()> {
+        let fields: Map<String, Value> = serde_json::from_slice(&script)?;
+        target
+            .as_object_mut()
+            .context("not an object")?
+            .extend(fields);
+        Ok(())
+    };
+    let mut response = Response::builder();
+    let mut head = json!({});
+    match what {
+        "answer" => merge(&mut answer)?,
+        "patch" => {
+            answer["patch"] = json!(STANDARD.encode(&script));
+            answer["patchType"] = json!("JSONPatch");
+        }
+        "head" => merge(&mut head)?,
+        _ => {}
+    }
+    let mut whole = in_review(review, &answer);
+    if what == "review" {
+        merge(&mut whole)?;
+    }
+    let mut body = whole.to_string();
+    if what == "body" {
+        body = String::from_utf8(script)?.replace("REVIEW", &body);
+    }
+    for (name, value) in head.as_object().into_iter().flatten() {
+        match name.as_str() {
+            "code" => response = response.status(u16::try_from(value.as_u64().unwrap_or(0))?),
+            "body" => body = value.as_str().unwrap_or_default().to_owned(),
+            name => response = response.header(name, value.as_str().unwrap_or_default()),
+        }
+    }
+    Ok(response.body(Full::from(body))?)
 }
 
 fn deny(answer: &mut Value, status: Value) {

@@ -1,5 +1,7 @@
 //! Admission webhooks: the same configurations for our kinds and for CRDs, and the same responses.
 
+mod odd;
+
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -23,7 +25,7 @@ const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(30);
 struct Hook {
     name: &'static str,
     mutating: bool,
-    path: &'static str,
+    path: String,
     /// Replaces fields of the webhook.
     more: Value,
 }
@@ -48,10 +50,17 @@ pub(super) async fn as_crds(world: &mut World) -> Result<String> {
     let mut compared = 0;
     let mut differences = Vec::new();
     for hook in &hooks {
+        let mut found = Vec::new();
         for query in ["", "?dryRun=All"] {
             let request = async |group| create(world, group, hook.name, query).await;
-            differences.extend(difference(hook.name, request).await?);
+            found.extend(difference(hook.name, request).await?);
             compared += 1;
+        }
+        if !odd::DIFFERENT.contains(&hook.name) {
+            differences.extend(found);
+        } else if found.is_empty() {
+            let name = hook.name;
+            differences.push(format!("{name} does not differ: remove it from DIFFERENT"));
         }
     }
     for (title, request) in reviewed() {
@@ -64,21 +73,25 @@ pub(super) async fn as_crds(world: &mut World) -> Result<String> {
         Call::new("DELETE", &path).json(&world.admin).await?;
     }
     ensure!(differences.is_empty(), "{}", differences.join("\n"));
-    Ok(format!("{compared} requests"))
+    let different = odd::DIFFERENT.len();
+    Ok(format!(
+        "{compared} requests, {different} known differences"
+    ))
 }
 
 fn hooks() -> Vec<Hook> {
     let mut hooks = decisions();
     hooks.extend(failures());
     hooks.extend(selections());
+    hooks.extend(odd::hooks());
     hooks
 }
 
-fn hook(name: &'static str, mutating: bool, path: &'static str, more: Value) -> Hook {
+fn hook(name: &'static str, mutating: bool, path: &str, more: Value) -> Hook {
     Hook {
         name,
         mutating,
-        path,
+        path: path.to_owned(),
         more,
     }
 }
@@ -196,7 +209,7 @@ async fn configure(world: &World, server: &WebhookServer, hooks: &[Hook]) -> Res
             &Hook {
                 name: ready,
                 mutating,
-                path: "/deny",
+                path: "/deny".to_owned(),
                 more: json!({}),
             },
         ));
@@ -234,7 +247,7 @@ async fn configure(world: &World, server: &WebhookServer, hooks: &[Hook]) -> Res
 fn webhook(server: &WebhookServer, hook: &Hook) -> Value {
     let mut webhook = json!({
         "name": format!("{}.example.com", hook.name),
-        "clientConfig": server.at(hook.path),
+        "clientConfig": server.at(&hook.path),
         "rules": rules("CREATE", "widgets", "*"),
         "objectSelector": {"matchLabels": {CASE: hook.name}},
         "admissionReviewVersions": ["v1", "v1beta1"],
@@ -242,8 +255,12 @@ fn webhook(server: &WebhookServer, hook: &Hook) -> Value {
     });
     if let (Some(webhook), Some(more)) = (webhook.as_object_mut(), hook.more.as_object()) {
         webhook.extend(more.clone());
-        if webhook["clientConfig"]["url"] == "https://127.0.0.1:1/x" {
-            webhook["clientConfig"]["caBundle"] = json!(server.ca_bundle);
+        let client = &mut webhook["clientConfig"];
+        if let Some(url) = client["url"].as_str() {
+            client["url"] = json!(url.replace("PORT", &server.port().to_string()));
+        }
+        if client.get("caBundle").is_none() {
+            client["caBundle"] = json!(server.ca_bundle);
         }
     }
     webhook
@@ -419,7 +436,10 @@ impl Reviewed {
 async fn create(world: &World, group: &str, case: &str, query: &str) -> Result<Response> {
     let response = labelled(world, group, case, query).await?;
     if response.status == 201 && query.is_empty() {
-        let path = format!("{}/{case}", widgets(group, NAMESPACE));
+        // A webhook may have changed the name.
+        let object = response.value();
+        let name = object["metadata"]["name"].as_str().unwrap_or(case);
+        let path = format!("{}/{name}", widgets(group, NAMESPACE));
         Call::new("DELETE", &path).json(&world.admin).await?;
     }
     Ok(response)
